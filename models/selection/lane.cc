@@ -1,0 +1,158 @@
+#include "models/selection/lane.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace sparseserve::selection {
+namespace {
+
+// A word whose bits are set independently with probability p / 2^64: compares 64 binary fractions
+// with p digit by digit until all are decided.
+std::uint64_t BernoulliWord(std::uint64_t p, CounterRng& rng) {
+  std::uint64_t undecided = ~std::uint64_t{0}, below = 0;
+  for (; undecided != 0 && p != 0; p <<= 1) {
+    const std::uint64_t digits = rng.Next();
+    const std::uint64_t p_digit = (p >> 63) ? ~std::uint64_t{0} : 0;
+    below |= undecided & p_digit & ~digits;
+    undecided &= ~(digits ^ p_digit);
+  }
+  return below;
+}
+
+}  // namespace
+
+Lane::Lane(std::uint32_t* words, const LaneLayout& layout)
+    : layout_(layout),
+      ring_head_(words),
+      slot_begin_(ring_head_ + 1),
+      slot_size_(slot_begin_ + kSlots),
+      dynamic_(slot_size_ + kSlots),
+      ring_(dynamic_ + layout.dynamic_blocks),
+      bitmap_(ring_ + layout.ring_blocks) {}
+
+void Lane::Start(const DynamicRange& range, const Popularity& popularity, CounterRng& rng,
+                 LaneOutput& out) {
+  std::uint32_t size = 0;
+  Block block = range.begin;
+  for (; block < range.leaving_end && size < layout_.dynamic_blocks; ++block) {
+    Set(block);
+    dynamic_[size++] = block;
+  }
+  for (; block < range.leaving_end; ++block) Leave(0, &block, 1, out);
+  for (; size < layout_.dynamic_blocks; ++size)
+    Select(DrawFresh(range, popularity, rng), size, out);
+}
+
+void Lane::Choose(std::uint32_t time, const DynamicRange& range, const ReplacementPlan& plan,
+                  const Popularity& popularity, CounterRng& rng, LaneScratch& scratch,
+                  LaneOutput& out) {
+  const std::uint32_t sliding = range.leaving_end - range.leaving_begin;
+  const std::uint32_t unselected = range.end - range.begin - layout_.dynamic_blocks - sliding;
+  std::uint32_t* const leaving = scratch.positions.data();
+  const std::uint32_t num_leaving = PickLeaving(plan.leave, unselected, rng, leaving);
+
+  // All gaps first, then all returns, then all fresh draws: branches that can be predicted.
+  std::uint32_t* const gaps = scratch.gaps.data();
+  std::uint32_t num_returns = 0;
+  for (std::uint32_t i = 0; i < num_leaving; ++i) {
+    const auto bits = static_cast<std::uint32_t>(rng.Next() >> 32);
+    std::uint32_t gap_index = 0;
+    for (const std::uint32_t threshold : plan.returns) gap_index += bits >= threshold;
+    gaps[num_returns] = gap_index;
+    num_returns += gap_index < plan.returns.size();
+  }
+
+  // Blocks that leave at this step keep their bit until all draws are done, so that none of them
+  // is drawn again.
+  for (Block block = range.leaving_begin; block < range.leaving_end; ++block) Set(block);
+  OpenSlot(time);
+  for (std::uint32_t i = 0; i < num_leaving; ++i) {
+    Block block = i < num_returns ? DrawReturn(time, gaps[i], rng) : kNone;
+    if (block == kNone) block = DrawFresh(range, popularity, rng);
+    const std::uint32_t position = leaving[i];
+    leaving[i] = dynamic_[position];
+    Select(block, position, out);
+  }
+  for (std::uint32_t i = 0; i < num_leaving; ++i) Clear(leaving[i]);
+  Leave(time, leaving, num_leaving, out);
+  for (Block block = range.leaving_begin; block < range.leaving_end; ++block) Clear(block);
+  Slide(time, range, out);
+}
+
+void Lane::Slide(std::uint32_t time, const DynamicRange& range, LaneOutput& out) {
+  for (Block block = range.leaving_begin; block < range.leaving_end; ++block)
+    Leave(time, &block, 1, out);
+}
+
+std::uint32_t Lane::PickLeaving(std::uint64_t leave, std::uint32_t limit, CounterRng& rng,
+                                std::uint32_t* positions) const {
+  std::uint32_t size = 0;
+  for (std::uint32_t base = 0; base < layout_.dynamic_blocks; base += 64) {
+    std::uint64_t word = BernoulliWord(leave, rng);
+    const std::uint32_t rest = layout_.dynamic_blocks - base;
+    if (rest < 64) word &= (std::uint64_t{1} << rest) - 1;
+    for (; word != 0; word &= word - 1)
+      positions[size++] = base + static_cast<std::uint32_t>(std::countr_zero(word));
+  }
+  if (size <= limit) return size;
+  for (std::uint32_t i = 0; i < limit; ++i)  // a uniform subset: Fisher and Yates, cut short
+    std::swap(positions[i], positions[i + rng.Below(size - i)]);
+  return limit;
+}
+
+void Lane::Select(Block block, std::uint32_t position, LaneOutput& out) {
+  Set(block);
+  dynamic_[position] = block;
+  out.Add(block);
+}
+
+Block Lane::DrawReturn(std::uint32_t time, std::uint32_t gap_index, CounterRng& rng) {
+  for (std::uint32_t tries = 0; tries < kSlots - 1; ++tries) {
+    const std::uint32_t slot = (time - 1 - gap_index) % kSlots;
+    std::uint32_t* entries = &slot_size_[slot];
+    while (*entries > 0) {
+      const std::uint32_t mask = layout_.ring_blocks - 1;
+      Block& picked = ring_[(slot_begin_[slot] + rng.Below(*entries)) & mask];
+      const Block block = picked;
+      picked = ring_[(slot_begin_[slot] + --*entries) & mask];
+      if (!Test(block)) return block;  // else it came back as a fresh draw
+    }
+    gap_index = gap_index + 1 < kSlots - 1 ? gap_index + 1 : 0;
+  }
+  return kNone;
+}
+
+Block Lane::DrawFresh(const DynamicRange& range, const Popularity& popularity,
+                      CounterRng& rng) const {
+  const Block last = range.end - 1;
+  Block block = last;
+  for (int tries = 0; tries < 8; ++tries) {
+    block = last -
+            popularity.Draw(static_cast<std::uint32_t>(rng.Next() >> 32), range.end - range.begin);
+    if (!Test(block)) return block;
+  }
+  do {  // a crowded context: the next free block
+    block = block == last ? range.begin : block + 1;
+  } while (Test(block));
+  return block;
+}
+
+void Lane::OpenSlot(std::uint32_t time) {
+  slot_begin_[time % kSlots] = *ring_head_;
+  slot_size_[time % kSlots] = 0;
+}
+
+void Lane::Leave(std::uint32_t time, const Block* blocks, std::uint32_t num_blocks,
+                 LaneOutput& out) {
+  const std::uint32_t head = *ring_head_;
+  const std::uint32_t oldest = slot_begin_[(time + 1) % kSlots];
+  // A block that the full ring has no room for can come back only as a fresh draw.
+  const std::uint32_t kept = std::min(num_blocks, layout_.ring_blocks - (head - oldest));
+  for (std::uint32_t i = 0; i < kept; ++i)
+    ring_[(head + i) & (layout_.ring_blocks - 1)] = blocks[i];
+  *ring_head_ = head + kept;
+  slot_size_[time % kSlots] += kept;
+  for (std::uint32_t i = 0; i < num_blocks; ++i) out.Remove(blocks[i]);
+}
+
+}  // namespace sparseserve::selection

@@ -1,0 +1,93 @@
+#include "models/selection/overlap_curve.h"
+
+#include <algorithm>
+#include <string>
+
+#include "sim/core/check.h"
+#include "sim/core/error.h"
+
+namespace sparseserve::selection {
+namespace {
+
+constexpr double kDefaultDecay = 0.75;
+
+void ValidatePoints(std::span<const OverlapPoint> points) {
+  const auto fail = [](const std::string& what, const std::string& expected) {
+    throw InputError({{}, "selection.locality.overlap", what, expected, ""});
+  };
+  if (points.empty() || points.front().window != 1) fail("no point for window 1", "window 1 first");
+  const OverlapPoint* previous = nullptr;
+  for (const OverlapPoint& point : points) {
+    if (point.window > kMaxWindow || (previous && point.window <= previous->window))
+      fail("window " + std::to_string(point.window),
+           "increasing windows up to " + std::to_string(kMaxWindow));
+    if (!(point.overlap > 0 && point.overlap <= 1))
+      fail("overlap " + std::to_string(point.overlap), "a share in (0, 1]");
+    if (previous && point.overlap < previous->overlap)
+      fail("overlap falls to " + std::to_string(point.overlap),
+           "a curve that does not fall with the window");
+    previous = &point;
+  }
+}
+
+// Plain multiplication: the same bits everywhere, which pow() does not promise.
+double Power(double base, std::int64_t exponent) {
+  double result = 1;
+  for (std::int64_t i = 0; i < exponent; ++i) result *= base;
+  return result;
+}
+
+struct Fit {
+  double rise = 0;
+  double squared_error = 0;
+};
+
+// The best rise for a given decay, in closed form.
+Fit FitRise(std::span<const OverlapPoint> points, double decay) {
+  double xy = 0, xx = 0;
+  for (const OverlapPoint& point : points) {
+    const double x = 1 - Power(decay, point.window - 1);
+    xy += x * (point.overlap - points.front().overlap);
+    xx += x * x;
+  }
+  Fit fit{xx > 0 ? xy / xx : 0, 0};
+  for (const OverlapPoint& point : points) {
+    const double error =
+        points.front().overlap + fit.rise * (1 - Power(decay, point.window - 1)) - point.overlap;
+    fit.squared_error += error * error;
+  }
+  return fit;
+}
+
+// Grid search refined around its best cell, so that a local minimum elsewhere cannot win.
+double FitDecay(std::span<const OverlapPoint> points) {
+  constexpr int kCells = 200;
+  double lo = 0.001, hi = 0.999, best = lo;
+  for (int round = 0; round < 5; ++round) {
+    const double cell = (hi - lo) / kCells;
+    double best_error = 2.0 * kMaxWindow;
+    for (int i = 0; i <= kCells; ++i) {
+      const double error = FitRise(points, lo + i * cell).squared_error;
+      if (error < best_error) best_error = error, best = lo + i * cell;
+    }
+    lo = std::max(0.001, best - cell);
+    hi = std::min(0.999, best + cell);
+  }
+  return best;
+}
+
+}  // namespace
+
+OverlapCurve::OverlapCurve(std::span<const OverlapPoint> points) {
+  ValidatePoints(points);
+  adjacent_ = points.front().overlap;
+  decay_ = points.size() >= 3 ? FitDecay(points) : kDefaultDecay;
+  rise_ = std::min(FitRise(points, decay_).rise, 1 - adjacent_);
+}
+
+double OverlapCurve::At(std::int64_t window) const {
+  SPARSESERVE_CHECK(window >= 0, "a window counts steps");
+  return window == 0 ? 0 : adjacent_ + rise_ * (1 - Power(decay_, window - 1));
+}
+
+}  // namespace sparseserve::selection

@@ -1,0 +1,41 @@
+// How much of what is selected now was selected in the last w steps, as a function of w.
+//
+// o(w) is the share of the blocks selected at a step that were selected in at least one of the w
+// steps before it. Equally, it is the distribution of the *gap*, the number of steps back to the
+// previous selection of the same block: o(w) = P(gap <= w), so o(w) - o(w-1) is the share that
+// returns after exactly w steps, and 1 - o(w) what is new to the window.
+//
+// Fitted form: o(w) = o(1) + rise * (1 - decay^(w-1)), that is, geometric gaps beyond the first.
+// Exact through three points (1, a, b) whenever a curve of this form passes through them, least
+// squares through more. It says nothing about gaps beyond kMaxWindow.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace sparseserve::selection {
+
+constexpr std::int64_t kMaxWindow = 16;  // steps; the longest gap that is published or modelled
+
+struct OverlapPoint {
+  std::int64_t window = 1;  // steps, 1 .. kMaxWindow
+  double overlap = 0;       // share of the selected blocks, sinks and recent blocks included
+};
+
+class OverlapCurve {
+ public:
+  // Throws InputError (key selection.locality.overlap) unless the windows increase from 1 and the
+  // overlaps are in (0, 1] and do not fall. One point: flat. Two points: decay 0.75, the shape of
+  // the "flat-tail" preset.
+  explicit OverlapCurve(std::span<const OverlapPoint> points);
+
+  // o(window); 0 at window 0. REQUIRES: 0 <= window.
+  double At(std::int64_t window) const;
+
+ private:
+  double adjacent_ = 0;
+  double rise_ = 0;
+  double decay_ = 0;
+};
+
+}  // namespace sparseserve::selection

@@ -1,0 +1,38 @@
+#include "models/selection/recording_model.h"
+
+#include "sim/core/check.h"
+
+namespace sparseserve::selection {
+
+void RecordingModel::BeginRequest(RequestIndex request, std::uint64_t request_key,
+                                  std::int64_t prompt_blocks) {
+  model_.BeginRequest(request, request_key, prompt_blocks);
+  if (static_cast<std::size_t>(request) >= active_.size()) active_.resize(request + 1);
+  Active& active = active_[request];
+  active.recording = writer_.Begin(request_key, prompt_blocks);
+  active.layers_asked = 0;
+  active.layers.resize(num_layers_);
+}
+
+void RecordingModel::Step(RequestIndex request, std::int64_t layer, std::int64_t context_blocks,
+                          SelectionDelta& delta) {
+  const auto added = static_cast<std::ptrdiff_t>(delta.added.size());
+  const auto removed = static_cast<std::ptrdiff_t>(delta.removed.size());
+  model_.Step(request, layer, context_blocks, delta);
+  Active& active = active_[request];
+  SPARSESERVE_CHECK(active.layers_asked == 0 || context_blocks == active.context_blocks,
+                    "the layers of one step see one context");
+  active.context_blocks = context_blocks;
+  active.layers[layer].added.assign(delta.added.begin() + added, delta.added.end());
+  active.layers[layer].removed.assign(delta.removed.begin() + removed, delta.removed.end());
+  if (++active.layers_asked < num_layers_) return;
+  writer_.AppendStep(active.recording, context_blocks, active.layers);
+  active.layers_asked = 0;
+}
+
+void RecordingModel::EndRequest(RequestIndex request) {
+  writer_.End(active_[request].recording);
+  model_.EndRequest(request);
+}
+
+}  // namespace sparseserve::selection

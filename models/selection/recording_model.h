@@ -1,0 +1,39 @@
+// Passes the selections of another model through and records them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "models/selection/selection_model.h"
+#include "models/selection/selection_trace.h"
+
+namespace sparseserve::selection {
+
+// Both the model and the writer outlive it; finishing the writer is the caller's. A step that ends
+// before every layer was asked is not recorded.
+class RecordingModel : public SelectionModel {
+ public:
+  RecordingModel(SelectionModel& model, SelectionTraceWriter& writer, std::int64_t num_layers)
+      : model_(model), writer_(writer), num_layers_(num_layers) {}
+
+  void BeginRequest(RequestIndex request, std::uint64_t request_key,
+                    std::int64_t prompt_blocks) override;
+  void Step(RequestIndex request, std::int64_t layer, std::int64_t context_blocks,
+            SelectionDelta& delta) override;
+  void EndRequest(RequestIndex request) override;
+
+ private:
+  struct Active {
+    std::size_t recording = 0;
+    std::int64_t layers_asked = 0;  // in the step under way
+    std::int64_t context_blocks = 0;
+    std::vector<SelectionDelta> layers;
+  };
+
+  SelectionModel& model_;
+  SelectionTraceWriter& writer_;
+  std::int64_t num_layers_;
+  std::vector<Active> active_;  // by RequestIndex
+};
+
+}  // namespace sparseserve::selection

@@ -1,0 +1,60 @@
+#include "models/selection/replacement_plan.h"
+
+#include <algorithm>
+
+namespace sparseserve::selection {
+namespace {
+
+using PerGap = std::array<double, kMaxWindow - 1>;  // of gaps 2 .. kMaxWindow
+
+// What returns have to add per gap when fresh draws are the share `fresh` of the selected blocks,
+// so that no more than asked_absent[] is new to each window. Returns their sum.
+double SplitReturns(const PerGap& asked_absent, double replaced, double fresh,
+                    const LaneShape& shape, PerGap& returns) {
+  const double hazard =
+      fresh * static_cast<double>(shape.selected) / static_cast<double>(shape.unselected);
+  double absent = replaced;  // 1 - o(j-1) as it will be realised
+  double sum = 0;
+  for (std::size_t i = 0; i < returns.size(); ++i) {
+    absent *= 1 - std::min(hazard, 1.0);
+    returns[i] = std::max(0.0, absent - asked_absent[i]);
+    absent -= returns[i];
+    sum += returns[i];
+  }
+  return sum;
+}
+
+std::uint64_t ToFixed64(double probability) {
+  return probability >= 1 ? ~std::uint64_t{0} : static_cast<std::uint64_t>(probability * 0x1.0p64);
+}
+
+}  // namespace
+
+ReplacementPlan PlanReplacements(const OverlapCurve& curve, double change_scale,
+                                 const LaneShape& shape) {
+  ReplacementPlan plan;
+  const double selected = static_cast<double>(shape.selected);
+  const double most = static_cast<double>(std::min(shape.dynamic, shape.unselected));
+  const double replaced = std::min(change_scale * (1 - curve.At(1)), most / selected);
+  if (!(replaced > 0)) return plan;  // nothing ever leaves
+
+  PerGap asked_absent, returns;
+  for (std::int64_t gap = 2; gap <= kMaxWindow; ++gap)
+    asked_absent[gap - 2] = change_scale * (1 - curve.At(gap));
+  double low = 0, high = replaced;  // fresh draws, as a share of the selected blocks
+  for (int i = 0; i < 32; ++i) {
+    const double fresh = (low + high) / 2;
+    (fresh + SplitReturns(asked_absent, replaced, fresh, shape, returns) < replaced ? low : high) =
+        fresh;
+  }
+
+  plan.leave = ToFixed64(replaced * selected / static_cast<double>(shape.dynamic));
+  double cumulative = 0;
+  for (std::size_t i = 0; i < returns.size(); ++i) {
+    cumulative += returns[i] / replaced;
+    plan.returns[i] = static_cast<std::uint32_t>(std::min(cumulative, 1.0) * 0xffffffff);
+  }
+  return plan;
+}
+
+}  // namespace sparseserve::selection

@@ -1,0 +1,72 @@
+#include "sim/cli/command.h"
+
+#include <charconv>
+#include <filesystem>
+
+#include "sim/core/error.h"
+
+namespace sparseserve::cli {
+
+namespace po = boost::program_options;
+
+po::variables_map Parse(const Arguments& arguments, const po::options_description& options,
+                        const std::vector<std::string>& positional, const std::string& verb) {
+  po::positional_options_description words;
+  for (const std::string& name : positional) words.add(name.c_str(), 1);
+  const int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+  po::variables_map values;
+  try {
+    po::store(
+        po::command_line_parser(arguments).options(options).positional(words).style(style).run(),
+        values);
+    po::notify(values);
+  } catch (const po::error& error) {
+    throw InputError({.where = {},
+                      .key = "sparseserve " + verb,
+                      .what = error.what(),
+                      .expected = "",
+                      .hint = "see 'sparseserve " + verb + " --help'"});
+  }
+  return values;
+}
+
+std::int64_t ParseInteger(const std::string& value, const std::string& option, std::int64_t min,
+                          std::int64_t max) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc() || end != value.data() + value.size() || number < min || number > max) {
+    throw InputError(
+        {.where = {},
+         .key = "--" + option,
+         .what = "'" + value + "' does not do",
+         .expected = "an integer from " + std::to_string(min) + " to " + std::to_string(max),
+         .hint = ""});
+  }
+  return number;
+}
+
+std::string FindDataRoot(const std::string& given) {
+  namespace fs = std::filesystem;
+  const auto complete = [](const fs::path& root) {
+    return fs::is_directory(root / "configs/systems") &&
+           fs::is_directory(root / "models/llm/configs");
+  };
+  if (!given.empty()) {
+    if (complete(given)) return given;
+    throw InputError({.where = {},
+                      .key = "--data",
+                      .what = "'" + given + "' holds no configs/systems and models/llm/configs",
+                      .expected = "a checkout or an installed data directory",
+                      .hint = ""});
+  }
+  if (complete(".")) return ".";
+  return SPARSESERVE_DATA_ROOT;
+}
+
+void AddCommonOptions(po::options_description& options) {
+  options.add_options()("help,h", "print this text")(
+      "data", po::value<std::string>()->default_value(""),
+      "directory of configs, models and calibrations (default: here, else where this was built)");
+}
+
+}  // namespace sparseserve::cli

@@ -1,0 +1,43 @@
+// The verbs of the command line, and what they share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <boost/program_options.hpp>
+
+namespace sparseserve::cli {
+
+// Exit codes are part of the contract: others script against them.
+enum ExitCode : int {
+  kDone = 0,
+  kOurFault = 1,
+  kBadInput = 2,
+  kInfeasible = 3,
+  kToleranceExceeded = 4
+};
+
+using Arguments = std::vector<std::string>;  // behind the verb
+
+int Simulate(const Arguments& arguments);
+int Trace(const Arguments& arguments);
+int Model(const Arguments& arguments);
+
+// Parses without guessing abbreviations, so that a new option never changes what an old script
+// means. `positional` names the options that bare words fill, in order. Throws InputError.
+boost::program_options::variables_map Parse(
+    const Arguments& arguments, const boost::program_options::options_description& options,
+    const std::vector<std::string>& positional, const std::string& verb);
+
+// `value` as an integer in [min, max]: Program_options would wrap a negative number silently.
+std::int64_t ParseInteger(const std::string& value, const std::string& option, std::int64_t min,
+                          std::int64_t max);
+
+// The directory that holds configs/, models/ and calibration/: `given`, else the working directory
+// if it has them, else the source tree this binary was built from.
+std::string FindDataRoot(const std::string& given);
+
+// Adds --help, --data; the options every verb has.
+void AddCommonOptions(boost::program_options::options_description& options);
+
+}  // namespace sparseserve::cli

@@ -1,0 +1,228 @@
+#include <atomic>
+#include <exception>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "sim/cli/command.h"
+#include "sim/config/experiment.h"
+#include "sim/config/value_text.h"
+#include "sim/core/error.h"
+#include "sim/report/iterations_csv.h"
+#include "sim/report/progress.h"
+#include "sim/report/requests_csv.h"
+#include "sim/report/run_directory.h"
+#include "sim/report/summary_json.h"
+#include "sim/report/table.h"
+#include "sim/report/timeline_json.h"
+#include "sim/serving/simulation.h"
+
+namespace sparseserve::cli {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr std::size_t kMaxSlices = 200'000;  // of a timeline: what a viewer still opens at ease
+
+struct SimulateOptions {
+  std::string out;
+  bool timeline = false;
+  SimTime timeline_begin, timeline_end;
+  std::string record_selection;
+  std::int64_t threads = 1;
+};
+
+// Runs one system and leaves its files in `out`/NAME.
+serving::RunResult RunSystem(const config::Experiment& experiment,
+                             const serving::SystemConfig& system, const SimulateOptions& options,
+                             report::Progress& progress) {
+  report::RunDirectory directory(options.out + "/" + system.choice.name);
+  report::IterationsCsv iterations(directory.Stage(report::kIterationsFile));
+  serving::Timeline timeline(options.timeline_begin, options.timeline_end, kMaxSlices);
+  metrics::Collector collector(&iterations);
+  const auto requests = traces::OpenWorkload(experiment.workload);
+  serving::RunObservers observers;
+  observers.timeline = options.timeline ? &timeline : nullptr;
+  observers.progress = progress.OfRun();
+  observers.record_selection = options.record_selection;
+  const serving::RunResult result =
+      serving::RunSimulation(system, *requests, experiment.slo, collector, observers);
+
+  report::WriteRequestsCsv(collector.requests(), directory.Stage(report::kRequestsFile));
+  config::Node resolved = experiment.resolved;
+  config::Node only = config::Node::List();
+  only.items.push_back(config::Node::Scalar(system.choice.name));
+  resolved.Set("systems", std::move(only));
+  directory.Stage(report::kConfigFile, config::ToYaml(resolved));
+  if (options.timeline) {
+    const report::TimelineProcess process{system.choice.name, &timeline};
+    directory.Stage(report::kTimelineFile, report::TimelineJson({&process, 1}));
+  }
+  directory.Stage(report::kSummaryFile, report::SummaryJson(result));
+  directory.Commit();
+  return result;
+}
+
+// Runs all systems on `threads` threads; each simulation is single-threaded. The first failure by
+// order wins.
+std::vector<serving::RunResult> RunAll(const config::Experiment& experiment,
+                                       const SimulateOptions& options, std::int64_t num_requests) {
+  const std::size_t count = experiment.systems.size();
+  std::vector<serving::RunResult> results(count);
+  std::vector<std::exception_ptr> failures(count);
+  report::Progress progress(num_requests * static_cast<std::int64_t>(count));
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    for (std::size_t i = next++; i < count; i = next++) {
+      try {
+        results[i] = RunSystem(experiment, experiment.systems[i], options, progress);
+      } catch (...) {
+        failures[i] = std::current_exception();
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> workers;
+    const auto threads = std::min<std::size_t>(count, static_cast<std::size_t>(options.threads));
+    for (std::size_t i = 1; i < threads; ++i) workers.emplace_back(work);
+    work();
+  }
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+  return results;
+}
+
+void ParseWindow(const std::string& text, SimulateOptions& options) {
+  const std::size_t colon = text.find(':');
+  Seconds begin, end;
+  if (colon == std::string::npos || config::ParseText(text.substr(0, colon), begin) ||
+      config::ParseText(text.substr(colon + 1), end) || end <= begin) {
+    throw InputError({.where = {},
+                      .key = "--timeline-window",
+                      .what = "'" + text + "' is no window",
+                      .expected = "BEGIN:END with units, such as 100s:105s",
+                      .hint = ""});
+  }
+  options.timeline_begin = SimTime() + begin;
+  options.timeline_end = SimTime() + end;
+}
+
+SimulateOptions ReadOptions(const po::variables_map& values) {
+  SimulateOptions options;
+  options.out = values["out"].as<std::string>();
+  options.timeline = values.count("timeline") != 0;
+  ParseWindow(values["timeline-window"].as<std::string>(), options);
+  options.record_selection = values["record-selection"].as<std::string>();
+  const std::string threads = values["threads"].as<std::string>();
+  options.threads = threads.empty() ? std::max(1U, std::thread::hardware_concurrency())
+                                    : ParseInteger(threads, "threads", 1, 1024);
+  return options;
+}
+
+void PrintResults(const config::Experiment& experiment,
+                  const std::vector<serving::RunResult>& results, const std::string& json) {
+  if (json == "-") {
+    std::string text = "[";
+    for (const serving::RunResult& result : results) {
+      if (text.size() > 1) text += ",";
+      text += "\n" + report::SummaryJson(result);
+    }
+    std::cout << text << "]\n";
+    return;
+  }
+  const serving::SystemConfig& first = experiment.systems.front();
+  std::cout << experiment.name << ": " << first.model.name << " on " << first.machine.name << ", "
+            << results.front().budget.Explain() << "\n\n";
+  if (results.size() == 1) {
+    std::cout << report::ResultBlock(results.front().summary);
+    return;
+  }
+  std::vector<metrics::Summary> summaries;
+  for (const serving::RunResult& result : results) summaries.push_back(result.summary);
+  std::cout << report::ComparisonTable(summaries);
+}
+
+po::options_description Options() {
+  po::options_description options("options");
+  AddCommonOptions(options);
+  const auto text = [](const char* value) {
+    return po::value<std::string>()->default_value(value);
+  };
+  options.add_options()("set",
+                        po::value<std::vector<std::string>>()->composing()->default_value({}, ""),
+                        "KEY=VALUE over the file, e.g. workload.rate=0.3/s (repeatable)")(
+      "out", text(""), "directory for results (default: out/NAME)")(
+      "json", text(""), "'-': summaries as JSON on standard output instead of the table")(
+      "seed", text(""), "of all random streams, over the file's")(
+      "threads", text(""), "systems simulated at once (default: all cores)")(
+      "timeline", "also write timeline.json (Chrome trace events) of the first replica")(
+      "timeline-window", text("0s:30s"), "the part of the run that the timeline shows")(
+      "record-selection", text(""),
+      "record which blocks were selected into this file (one system)");
+  return options;
+}
+
+}  // namespace
+
+int Simulate(const Arguments& arguments) {
+  const po::options_description options = Options();
+  po::options_description all;
+  all.add(options).add_options()("experiment", po::value<std::string>()->default_value(""));
+  const po::variables_map values = Parse(arguments, all, {"experiment"}, "simulate");
+  if (values.count("help") != 0) {
+    std::cout
+        << "usage: sparseserve simulate EXPERIMENT.yaml [options]\n\n"
+           "Runs every system of the experiment on the same requests and compares them. Each run "
+           "leaves\n"
+           "summary.json, requests.csv, iterations.csv and config.resolved.yaml in OUT/SYSTEM/.\n"
+           "The keys of an experiment: configs/README.md.\n\n"
+        << options
+        << "\nexamples\n"
+           "  sparseserve simulate configs/run/longbench.yaml\n"
+           "  sparseserve simulate configs/run/mooncake.yaml --set 'systems=[vllm-so, "
+           "sparseserve]'\n"
+           "      --set memory.eviction=sieve --set workload.num_requests=500 --out out/sieve\n";
+    return kDone;
+  }
+  const std::string path = values["experiment"].as<std::string>();
+  if (path.empty()) {
+    throw InputError({.where = {},
+                      .key = "sparseserve simulate",
+                      .what = "no experiment is given",
+                      .expected = "sparseserve simulate EXPERIMENT.yaml",
+                      .hint = "try configs/run/longbench.yaml"});
+  }
+  const std::string json = values["json"].as<std::string>();
+  if (!json.empty() && json != "-") {
+    throw InputError({.where = {},
+                      .key = "--json",
+                      .what = "'" + json + "' is no destination",
+                      .expected = "-",
+                      .hint = "summary.json is written to the output directory anyway"});
+  }
+  std::vector<std::string> overrides = values["set"].as<std::vector<std::string>>();
+  const std::string seed = values["seed"].as<std::string>();
+  if (!seed.empty()) overrides.push_back("seed=" + seed);
+  const config::Experiment experiment =
+      config::LoadExperiment(path, overrides, FindDataRoot(values["data"].as<std::string>()));
+  SimulateOptions run = ReadOptions(values);
+  if (run.out.empty()) run.out = "out/" + experiment.name;
+  if (!run.record_selection.empty() && experiment.systems.size() != 1) {
+    throw InputError({.where = {},
+                      .key = "--record-selection",
+                      .what = "the experiment runs several systems",
+                      .expected = "one system",
+                      .hint = "add --set 'systems=[sparseserve]'"});
+  }
+  const serving::WorkloadBounds bounds =
+      serving::ScanWorkload(*traces::OpenWorkload(experiment.workload));
+  for (const serving::SystemConfig& system : experiment.systems)
+    serving::CheckFeasible(system, bounds);
+  const std::vector<serving::RunResult> results = RunAll(experiment, run, bounds.num_requests);
+  PrintResults(experiment, results, json);
+  std::cerr << "results in " << run.out << "\n";
+  return kDone;
+}
+
+}  // namespace sparseserve::cli

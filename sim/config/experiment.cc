@@ -1,0 +1,295 @@
+#include "sim/config/experiment.h"
+
+#include <filesystem>
+
+#include "sim/config/calibration_loader.h"
+#include "sim/config/machine_loader.h"
+#include "sim/config/model_loader.h"
+#include "sim/config/name_resolver.h"
+#include "sim/config/workload_reader.h"
+#include "sim/kvcache/eviction_policy.h"
+#include "sim/serving/router.h"
+
+namespace sparseserve::config {
+namespace {
+
+using serving::Attention;
+using serving::KvHome;
+using serving::SystemConfig;
+
+constexpr EnumName<Attention> kAttentions[] = {{"full", Attention::kFull},
+                                               {"sparse", Attention::kSparse}};
+constexpr EnumName<KvHome> kKvHomes[] = {{"hbm", KvHome::kHbm}, {"dram", KvHome::kDram}};
+constexpr EnumName<cost::LoadMethod> kLoadMethods[] = {
+    {"memcpy", cost::LoadMethod::kMemcpyPerBlock}, {"flash", cost::LoadMethod::kFlashH2d}};
+constexpr EnumName<cost::SaveMethod> kSaveMethods[] = {
+    {"memcpy", cost::SaveMethod::kMemcpyPerBlock},
+    {"direct", cost::SaveMethod::kGpuDirect},
+    {"flash", cost::SaveMethod::kFlashD2h}};
+constexpr EnumName<bool> kBatchControls[] = {{"none", false}, {"working-set", true}};
+constexpr EnumName<scheduler::PrefillMode> kPrefillModes[] = {
+    {"chunked", scheduler::PrefillMode::kChunked},
+    {"layer-segmented", scheduler::PrefillMode::kLayerSegmented}};
+constexpr EnumName<selection::Granularity> kGranularities[] = {
+    {"kv-head", selection::Granularity::kKvHead}, {"layer", selection::Granularity::kLayer}};
+
+struct Names {
+  std::string model, machine, calibration;
+  std::vector<std::string> systems;
+};
+
+void ReadHardware(MapReader& root, Names& names, SystemConfig& system) {
+  MapReader reader = root.Map("hardware", "the machine that serves");
+  reader.Required("machine", names.machine, {.doc = "name in models/hardware/configs, or a path"});
+  reader.Optional(
+      "calibration", names.calibration,
+      {.doc = "name in calibration/devices, or a path; empty: the one that the machine names"});
+  reader.Optional("tensor_parallel", system.tensor_parallel,
+                  {.doc = "GPUs of one replica", .min = 1, .max = 64});
+  reader.Optional("replicas", system.replicas,
+                  {.doc = "copies of the model", .min = 1, .max = 1024});
+  reader.Optional("router", system.router,
+                  {.doc = "which replica gets a request", .one_of = serving::RouterNames()});
+}
+
+void ReadSelection(MapReader& root, SystemConfig& system) {
+  MapReader reader = root.OptionalMap(
+      "selection", "which blocks a query attends to, in systems with sparse attention");
+  std::string preset = system.selection.name;
+  reader.Optional("policy", preset,
+                  {.doc = "preset that the other keys start from",
+                   .one_of = selection::SelectionPresetNames()});
+  selection::SelectionPolicy& p = system.selection;
+  p = selection::SelectionPreset(preset);
+  reader.Optional("block_tokens", p.block_tokens,
+                  {.doc = "tokens of one KV block", .min = 1, .max = 65536});
+  reader.Optional("budget_tokens", p.budget_tokens, {.doc = "tokens selected per query", .min = 1});
+  reader.OptionalEnum("granularity", p.granularity, kGranularities,
+                      {.doc = "one choice per KV head, or one for all heads of a layer"});
+  reader.Optional("metadata_vectors", p.metadata_vectors,
+                  {.doc = "metadata vectors of head_dim per block", .max = 64});
+  reader.Optional("sink_blocks", p.sink_blocks,
+                  {.doc = "first blocks, always selected", .max = 65536});
+  reader.Optional("recent_blocks", p.recent_blocks,
+                  {.doc = "last blocks, always selected; the partly filled one included",
+                   .min = 1,
+                   .max = 65536});
+  reader.Optional("dense_layers", p.dense_layers,
+                  {.doc = "first layers that attend to everything", .max = 4096});
+  reader.Optional("reuse_interval", p.reuse_interval,
+                  {.doc = "steps that share one choice", .min = 1, .max = 1024});
+}
+
+void ReadLocality(MapReader& root, SystemConfig& system) {
+  MapReader reader = root.OptionalMap("locality", "how selections overlap from step to step");
+  std::string preset = selection::LocalityPresetNames().front();
+  reader.Optional(
+      "preset", preset,
+      {.doc = "preset that the other keys start from", .one_of = selection::LocalityPresetNames()});
+  selection::LocalityConfig& locality = system.locality;
+  locality = selection::LocalityPreset(preset);
+  std::vector<MapReader> points = reader.Maps("overlap", "overlap curve, instead of the preset's");
+  if (!points.empty()) locality.overlap.clear();
+  for (MapReader& point : points) {
+    selection::OverlapPoint& p = locality.overlap.emplace_back();
+    point.Required("window", p.window,
+                   {.doc = "steps back", .min = 1, .max = selection::kMaxWindow});
+    point.Required(
+        "overlap", p.overlap,
+        {.doc = "share of the selected blocks seen in the window", .real = RealKind::kFraction});
+  }
+  reader.Optional("trace", system.selection_trace,
+                  {.doc = "recorded selections to replay instead (simulate --record-selection); "
+                          "relative to this file"});
+  reader.Optional("skew", locality.skew,
+                  {.doc = "exponent of the popularity of fresh blocks; 0: uniform", .max = 0.9});
+  reader.Optional("per_layer_variation", locality.per_layer_variation,
+                  {.doc = "spread of the overlap over layers", .real = RealKind::kFraction});
+}
+
+void ReadScheduler(MapReader& root, SystemConfig& system) {
+  MapReader reader = root.OptionalMap("scheduler", "continuous batching");
+  scheduler::SchedulerConfig& s = system.scheduling;
+  reader.Optional("max_requests", s.max_requests,
+                  {.doc = "R_max: requests admitted at once", .min = 1, .max = 65536});
+  reader.Optional("max_batch_tokens", s.max_batch_tokens,
+                  {.doc = "T_max: tokens of one iteration; the chunk of chunked prefill",
+                   .min = 1,
+                   .max = 1 << 24});
+  reader.Optional(
+      "max_inject_token_layers", s.max_inject_token_layers,
+      {.doc = "prefill work of one iteration, tokens x layers; 0: max_batch_tokens x layers"});
+}
+
+void ReadMemory(MapReader& root, SystemConfig& system) {
+  MapReader reader = root.OptionalMap("memory", "how HBM and DRAM are divided");
+  serving::MemoryConfig& m = system.memory;
+  reader.Optional("hbm_utilization", m.hbm_utilization,
+                  {.doc = "share of HBM that the engine may use",
+                   .positive = true,
+                   .real = RealKind::kFraction});
+  reader.Optional("framework", m.framework, {.doc = "HBM of CUDA context and libraries"});
+  reader.Optional("kv_pool", m.kv_pool,
+                  {.doc = "HBM for KV per GPU; 0: what weights and activations leave"});
+  reader.Optional(
+      "dram_utilization", m.dram_utilization,
+      {.doc = "share of the host's DRAM for KV", .positive = true, .real = RealKind::kFraction});
+  reader.Optional("dram", m.dram,
+                  {.doc = "DRAM for KV of one replica; 0: an equal share of the host"});
+  reader.Optional("eviction", m.eviction,
+                  {.doc = "which unit leaves HBM", .one_of = kvcache::EvictionPolicyNames()});
+  reader.Optional("working_set_window", m.working_set_window,
+                  {.doc = "w: steps whose selections make the working set", .min = 1, .max = 4096});
+}
+
+void ReadServiceLevel(MapReader& root, metrics::ServiceLevel& slo) {
+  MapReader reader =
+      root.OptionalMap("slo", "limits a request must meet to count for goodput; 0: none");
+  const auto read = [&](const char* key, std::optional<Seconds>& limit, const char* doc) {
+    Seconds value(0);
+    reader.Optional(key, value, {.doc = doc});
+    if (value > Seconds(0)) limit = value;
+  };
+  read("ttft", slo.ttft, "time to first token");
+  read("tpot", slo.tpot, "mean time per output token after the first");
+  read("e2el", slo.e2el, "end-to-end latency");
+}
+
+void LoadNamed(const Names& names, const std::string& data_root, const Node& root,
+               SystemConfig& system) {
+  const auto where = [&](const char* outer, const char* key) {
+    const Node* node = root.Find(outer);
+    const Node* leaf = node != nullptr && key[0] != '\0' ? node->Find(key) : node;
+    return leaf != nullptr ? leaf->where : root.where;
+  };
+  system.model = LoadModel(
+      ResolveName(Catalogue::kModel, names.model, data_root, where("model", ""), "model"));
+  const SourceLoc machine_at = where("hardware", "machine");
+  system.machine = LoadMachine(
+      ResolveName(Catalogue::kMachine, names.machine, data_root, machine_at, "hardware.machine"));
+  const bool own = names.calibration.empty();
+  system.calibration = LoadCalibration(
+      ResolveName(Catalogue::kCalibration, own ? system.machine.calibration : names.calibration,
+                  data_root, own ? machine_at : where("hardware", "calibration"),
+                  own ? "hardware.machine" : "hardware.calibration"));
+}
+
+// A relative path in a file is relative to that file; one from the command line to the working
+// directory.
+void ResolvePath(const Node& root, const char* outer, const char* key, std::string& path) {
+  const Node* map = root.Find(outer);
+  const Node* node = map != nullptr ? map->Find(key) : nullptr;
+  if (path.empty() || node == nullptr || node->where.file.starts_with("--set ")) return;
+  path = (std::filesystem::path(node->where.file).parent_path() / path).lexically_normal().string();
+}
+
+// What one value alone cannot show.
+void CheckTogether(const SystemConfig& system, const SourceLoc& where) {
+  const auto reject = [&](const char* key, std::string what, std::string hint) {
+    throw InputError({.where = where,
+                      .key = key,
+                      .what = std::move(what),
+                      .expected = "",
+                      .hint = std::move(hint)});
+  };
+  const std::int64_t tp = system.tensor_parallel;
+  if (tp > system.machine.num_gpus) {
+    reject("hardware.tensor_parallel",
+           std::to_string(tp) + " GPUs, but " + system.machine.name + " has " +
+               std::to_string(system.machine.num_gpus),
+           "a replica lives in one machine");
+  }
+  const std::int64_t heads = llm::KvUnitsPerLayer(system.model);
+  if (heads % tp != 0 && tp % heads != 0) {
+    reject("hardware.tensor_parallel",
+           std::to_string(heads) + " KV heads do not divide among " + std::to_string(tp) + " GPUs",
+           "use a divisor or a multiple of the number of KV heads");
+  }
+  selection::Validate(system.selection);
+}
+
+}  // namespace
+
+serving::SystemChoice LoadSystem(const std::string& path, Schema* schema) {
+  const Node root = LoadYamlFile(path);
+  MapReader reader(root, schema);
+  serving::SystemChoice choice;
+  reader.Required("name", choice.name, {.doc = "name in results"});
+  reader.RequiredEnum("attention", choice.attention, kAttentions,
+                      {.doc = "what a query attends to"});
+  reader.RequiredEnum("kv_home", choice.kv_home, kKvHomes,
+                      {.doc = "where all KV lives; dram makes HBM a cache"});
+  reader.OptionalEnum("load", choice.load, kLoadMethods,
+                      {.doc = "DRAM to HBM: a copy per block, or FlashH2D"});
+  reader.OptionalEnum("save", choice.save, kSaveMethods,
+                      {.doc = "HBM to DRAM: a copy per block, a storing kernel, or FlashD2H"});
+  reader.OptionalEnum("batch_control", choice.working_set_control, kBatchControls,
+                      {.doc = "how a batch is bounded beside max_requests and max_batch_tokens"});
+  reader.OptionalEnum("prefill", choice.prefill, kPrefillModes, {.doc = "how a prompt is cut"});
+  if (choice.kv_home == KvHome::kHbm) {
+    if (choice.working_set_control) {
+      reader.AddProblem("batch_control",
+                        {"working-set control needs KV at home in DRAM", "", "set kv_home: dram"});
+    }
+    if (choice.prefill == scheduler::PrefillMode::kLayerSegmented) {
+      reader.AddProblem(
+          "prefill", {"layer-segmented prefill needs KV at home in DRAM", "", "set kv_home: dram"});
+    }
+  }
+  reader.Finish();
+  return choice;
+}
+
+Experiment LoadExperiment(const std::string& path, const std::vector<std::string>& overrides,
+                          const std::string& data_root, Schema* schema) {
+  Node root = LoadYamlFile(path);
+  for (const std::string& assignment : overrides) ApplyOverride(root, assignment);
+  MapReader reader(root, schema);
+  Experiment experiment;
+  SystemConfig base;
+  Names names;
+  reader.Required("name", experiment.name, {.doc = "name of the experiment"});
+  reader.Required("systems", names.systems,
+                  {.doc = "names in configs/systems, or paths; each is run"});
+  reader.Required("model", names.model, {.doc = "name in models/llm/configs, or a path"});
+  ReadHardware(reader, names, base);
+  reader.Optional("seed", experiment.seed, {.doc = "of all random streams"});
+  ReadWorkload(reader, experiment.seed, data_root, experiment.workload);
+  ReadSelection(reader, base);
+  ReadLocality(reader, base);
+  ReadScheduler(reader, base);
+  ReadMemory(reader, base);
+  MapReader engine = reader.OptionalMap("engine", "the serving engine itself");
+  engine.Optional("host_overhead", base.host_overhead,
+                  {.doc = "host work per iteration that the GPU waits for; an assumption"});
+  ReadServiceLevel(reader, experiment.slo);
+  if (names.systems.empty() && reader.Has("systems")) {
+    reader.AddProblem("systems", {"the list is empty", "at least one system", ""});
+  }
+  reader.Finish();
+  experiment.resolved = reader.Resolved();
+  ResolvePath(root, "workload", "path", experiment.workload.path);
+  ResolvePath(root, "locality", "trace", base.selection_trace);
+  base.seed = experiment.seed;
+  LoadNamed(names, data_root, root, base);
+  CheckTogether(base, root.where);
+  for (std::size_t i = 0; i < names.systems.size(); ++i) {
+    const SourceLoc where = root.Find("systems")->items[i].where;
+    const std::string key = "systems[" + std::to_string(i) + "]";
+    base.choice =
+        LoadSystem(ResolveName(Catalogue::kSystem, names.systems[i], data_root, where, key));
+    for (const SystemConfig& other : experiment.systems) {
+      if (other.choice.name == base.choice.name) {
+        throw InputError({.where = where,
+                          .key = key,
+                          .what = "'" + base.choice.name + "' is listed twice",
+                          .expected = "",
+                          .hint = "results go to a folder per name"});
+      }
+    }
+    experiment.systems.push_back(base);
+  }
+  return experiment;
+}
+
+}  // namespace sparseserve::config

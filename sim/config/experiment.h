@@ -1,0 +1,35 @@
+// An experiment file (configs/**.yaml): which systems, on which machine, under which workload.
+//
+// Every key, its unit and default: configs/README.md, which a test compares with what is read here.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/config/yaml_node.h"
+#include "sim/config/yaml_reader.h"
+#include "sim/metrics/summary.h"
+#include "sim/serving/system.h"
+#include "traces/workload.h"
+
+namespace sparseserve::config {
+
+struct Experiment {
+  std::string name;
+  std::vector<serving::SystemConfig> systems;  // equal but for `choice`
+  traces::Workload workload;
+  metrics::ServiceLevel slo;
+  std::uint64_t seed = 1;
+  Node resolved;  // all values in force, defaults included; running it again gives the same run
+};
+
+// Reads `path` after applying the `overrides` ("a.b=value") and everything that it names: systems,
+// model, machine, calibration. `data_root` holds configs/systems, models/ and calibration/. Throws
+// InputError. `schema`, if any, receives the keys.
+Experiment LoadExperiment(const std::string& path, const std::vector<std::string>& overrides,
+                          const std::string& data_root, Schema* schema = nullptr);
+
+// Reads a system file: configs/systems/NAME.yaml.
+serving::SystemChoice LoadSystem(const std::string& path, Schema* schema = nullptr);
+
+}  // namespace sparseserve::config

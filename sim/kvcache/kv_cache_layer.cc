@@ -1,0 +1,139 @@
+// One layer of one step: what changes in the selection, and the loads that follow. The hot path.
+#include <algorithm>
+
+#include "sim/core/check.h"
+#include "sim/kvcache/access_trace.h"
+#include "sim/kvcache/kv_cache_impl.h"
+
+namespace sparseserve::kvcache {
+namespace {
+
+constexpr std::size_t kAhead = 48;  // elements between a prefetch and the use of what it fetched
+
+void PrefetchUnit(const Group& group, std::span<const Unit> units, std::size_t i) {
+  if (i + kAhead >= units.size()) return;
+  const Unit unit = units[i + kAhead];
+  if (unit >= group.num_units()) return;  // the loop itself reports it
+  __builtin_prefetch(&group.slot_of[unit]);
+  group.window.Prefetch(unit);
+}
+
+// Deselects `removed`; appends the slots of those that are resident to `left`.
+void RemoveUnits(Group& group, std::span<const Unit> removed, std::vector<Slot>& left) {
+  for (std::size_t i = 0; i < removed.size(); ++i) {
+    PrefetchUnit(group, removed, i);
+    const Unit unit = removed[i];
+    SPARSESERVE_CHECK(unit < group.num_units() && group.selected(unit), "removed: not selected");
+    UnitBits& bits = group.bits[unit >> 6];
+    const std::uint64_t bit = std::uint64_t{1} << (unit & 63);
+    bits.selected &= ~bit;
+    group.window.Leave(unit);
+    if (bits.resident & bit) left.push_back(group.slot_of[unit]);
+  }
+}
+
+// Selects `added`; appends the slots of those that are resident to `joined`. Returns how many are
+// new to the window.
+std::int64_t AddUnits(Group& group, std::span<const Unit> added, std::vector<Slot>& joined) {
+  std::int64_t num_new = 0;
+  for (std::size_t i = 0; i < added.size(); ++i) {
+    PrefetchUnit(group, added, i);
+    const Unit unit = added[i];
+    SPARSESERVE_CHECK(unit < group.num_units() && !group.selected(unit),
+                      "added: selected or absent");
+    UnitBits& bits = group.bits[unit >> 6];
+    const std::uint64_t bit = std::uint64_t{1} << (unit & 63);
+    bits.selected |= bit;
+    num_new += group.window.IsNew(unit);
+    if (bits.resident & bit) joined.push_back(group.slot_of[unit]);
+  }
+  return num_new;
+}
+
+}  // namespace
+
+void KvCache::BeginLayer() {
+  Impl& c = *impl_;
+  for (const GroupIndex index : c.in_use) c.state.groups[index].in_use = false;
+  c.in_use.clear();
+  if (c.recorder != nullptr) c.recorder->Record({AccessKind::kBeginLayer});
+}
+
+void KvCache::Select(RequestIndex request, std::int64_t layer, std::span<const Unit> added,
+                     std::span<const Unit> removed) {
+  Impl& c = *impl_;
+  Request& r = c.active(request);
+  SPARSESERVE_CHECK(layer >= 0 && layer < c.config.num_layers, "no such layer");
+  const GroupIndex index = c.GroupOf(request, layer);
+  Group& group = c.state.groups[index];
+  SPARSESERVE_CHECK(!group.in_use, "selected twice since BeginLayer");
+  group.in_use = true;
+  c.in_use.push_back(index);
+  ++group.num_uses;
+
+  c.joined.clear();
+  c.left.clear();
+  group.window.BeginStep(removed.size());
+  RemoveUnits(group, removed, c.left);
+  r.working_set += AddUnits(group, added, c.joined);
+  r.working_set -= group.window.EndStep([&](Unit unit) { return group.selected(unit); });
+
+  const auto size = [](const auto& range) { return static_cast<std::int64_t>(range.size()); };
+  group.num_selected += size(added) - size(removed);
+  group.num_held += size(c.joined) - size(c.left);
+  c.stats.touches += group.num_selected;
+  c.policy->OnSelect(index, c.joined, c.left);
+  if (c.recorder != nullptr) {
+    c.recorder->RecordSelect(request, static_cast<std::int32_t>(layer), added, removed);
+  }
+}
+
+void KvCache::Impl::LoadGroup(GroupIndex index, std::int64_t limit, std::vector<Load>* loads) {
+  Group& group = state.groups[index];
+  const auto request = static_cast<RequestIndex>(index / config.num_layers);
+  const auto layer = static_cast<std::int32_t>(index % config.num_layers);
+  placed.clear();
+  std::int64_t num_dirty = 0;
+  ScanUnits(group, 0, group.num_units(), kMissingWord, [&](Unit unit) {
+    const Slot slot = slots.Take();
+    Place(index, unit, slot);
+    num_dirty += unit >= group.first_dirty;
+    if (loads != nullptr) loads->push_back({request, layer, unit, slot});
+    return --limit > 0;
+  });
+  const auto num_loaded = static_cast<std::int64_t>(placed.size());
+  group.num_held += num_loaded;
+  state.num_resident += num_loaded;
+  requests[request].num_dirty_resident += num_dirty;
+  num_dirty_resident += num_dirty;
+  policy->OnLoad(index, placed);
+}
+
+bool KvCache::LoadMisses(std::int64_t& num_loads, std::vector<Load>* loads) {
+  Impl& c = *impl_;
+  std::int64_t num_missing = 0;
+  for (const GroupIndex index : c.in_use) {
+    num_missing += c.state.groups[index].num_selected - c.state.groups[index].num_held;
+  }
+  std::int64_t todo = num_missing;
+  if (const std::int64_t needed = num_missing - c.slots.num_free(); needed > 0) {
+    const std::int64_t evicted = std::min(needed, c.CountEvictable());
+    c.Evict(evicted);
+    todo -= needed - evicted;
+  }
+  num_loads += todo;
+  c.stats.loads += todo;
+  const bool complete = todo == num_missing;
+  for (const GroupIndex index : c.in_use) {
+    const Group& group = c.state.groups[index];
+    const std::int64_t share = std::min(todo, group.num_selected - group.num_held);
+    if (share == 0) continue;
+    c.LoadGroup(index, share, loads);
+    todo -= share;
+  }
+  c.NotePeak();
+  if (c.recorder != nullptr) c.recorder->Record({AccessKind::kLoadMisses, -1, 0, complete});
+  return complete;
+}
+
+}  // namespace sparseserve::kvcache

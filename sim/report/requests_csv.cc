@@ -1,0 +1,49 @@
+#include "sim/report/requests_csv.h"
+
+#include "sim/report/csv_row.h"
+
+namespace sparseserve::report {
+namespace {
+
+constexpr std::string_view kHeader =
+    "id,replica,arrival_s,scheduled_s,first_token_s,finish_s,prompt_tokens,output_tokens,ttft_ms,"
+    "tpot_ms,e2el_ms,scheduling_delay_s,preemptions,failed\n";
+
+void AddLatencies(const metrics::RequestRecord& r, CsvRow& row) {
+  if (r.failed) {
+    row.AddEmpty().AddEmpty().AddEmpty();
+    return;
+  }
+  row.AddMilliseconds(r.first_token.ns() - r.arrival.ns());
+  const std::int64_t num_gaps = r.produced.value() - 1;
+  if (num_gaps > 0) {
+    const auto decode_ns = static_cast<double>(r.last_token.ns() - r.first_token.ns());
+    row.Add(decode_ns / static_cast<double>(num_gaps) / 1e6);
+  } else {
+    row.AddEmpty();
+  }
+  row.AddMilliseconds(r.finish.ns() - r.arrival.ns());
+}
+
+void AddRequest(const metrics::RequestRecord& r, CsvRow& row) {
+  row.Add(r.id).Add(std::int64_t{r.replica}).AddSeconds(r.arrival.ns());
+  r.was_scheduled ? row.AddSeconds(r.scheduled.ns()) : row.AddEmpty();
+  r.produced > Tokens(0) ? row.AddSeconds(r.first_token.ns()) : row.AddEmpty();
+  row.AddSeconds(r.finish.ns()).Add(r.prompt.value()).Add(r.produced.value());
+  AddLatencies(r, row);
+  r.was_scheduled ? row.AddSeconds(r.scheduled.ns() - r.arrival.ns()) : row.AddEmpty();
+  row.Add(std::int64_t{r.preemptions}).Add(std::int64_t{r.failed});
+}
+
+}  // namespace
+
+void WriteRequestsCsv(const std::vector<metrics::RequestRecord>& requests, AtomicFile& file) {
+  file.Append(kHeader);
+  CsvRow row;
+  for (const metrics::RequestRecord& request : requests) {
+    AddRequest(request, row);
+    file.Append(row.Finish());
+  }
+}
+
+}  // namespace sparseserve::report

@@ -1,0 +1,15 @@
+// requests.csv: one line per request, in order of arrival. The columns are explained in README.md.
+#pragma once
+
+#include <vector>
+
+#include "sim/metrics/collector.h"
+#include "sim/report/atomic_file.h"
+
+namespace sparseserve::report {
+
+// A cell is empty where the request has no such value: latencies of a failed request, tpot_ms of a
+// single token. Mean and percentiles over a column are therefore those of the summary.
+void WriteRequestsCsv(const std::vector<metrics::RequestRecord>& requests, AtomicFile& file);
+
+}  // namespace sparseserve::report

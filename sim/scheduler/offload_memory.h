@@ -1,0 +1,92 @@
+// KV at home in DRAM, HBM as a cache of selected blocks.
+//
+// HBM is shared by three things, all taken from the same slots: metadata (as long as a request
+// lives), prefill space, and the cache. What prefill needs depends on its mode:
+//   chunked          the KV of all layers of everything prefilled so far; the whole prompt is
+//   promised at
+//                    admission, so that two prefills in progress can always both finish, and taken
+//                    chunk by chunk; at the end the blocks stay as cached units.
+//   layer-segmented  one layer of KV, and the activations (hidden state and queries) kept between
+//   segments;
+//                    at the end all blocks are in DRAM and none in HBM.
+// A decode can run when one layer's selection of the whole batch fits beside what is reserved.
+#pragma once
+
+#include <vector>
+
+#include "sim/kvcache/kv_cache.h"
+#include "sim/scheduler/kv_memory.h"
+
+namespace sparseserve::scheduler {
+
+struct OffloadMemoryConfig {
+  PrefillMode prefill = PrefillMode::kChunked;
+  Bytes hbm_for_kv;
+  Bytes dram_for_kv;
+  std::int64_t working_set_window = 12;
+  std::string eviction = "lru";
+};
+
+class OffloadMemory : public KvMemory {
+ public:
+  OffloadMemory(const KvGeometry& geometry, const OffloadMemoryConfig& config);
+
+  std::string WhyNever(Tokens prompt) const override;
+  bool Admit(RequestIndex index, const RequestState& request) override;
+  Grow GrowPrefill(const PrefillPiece& piece, const RequestState& request) override;
+  void FinishPrefill(RequestIndex index, const RequestState& request, SaveTicket ticket) override;
+  Grow GrowDecode(RequestIndex index, const RequestState& request, SaveTicket ticket) override;
+  void Release(RequestIndex index) override;
+
+  void BeginPlan() override;
+
+  std::int64_t AvailableUnits() const override;
+  std::int64_t HeldUnits() const override { return space_slots_; }
+  std::int64_t DecodeNeed(RequestIndex index, const RequestState& request) const override;
+  std::int64_t PrefillNeed(const PrefillPiece& piece, const RequestState& request) const override;
+
+  Bytes hbm_used() const override;
+  Bytes dram_used() const override;
+  std::int64_t capacity_blocks() const override { return cache_.capacity_slots(); }
+  std::int64_t hbm_peak_blocks() const override { return cache_.stats().hbm_peak_slots; }
+  Bytes dram_peak() const override {
+    return geometry_.block_row_bytes() * cache_.stats().dram_peak_blocks;
+  }
+
+  kvcache::KvCache& cache() { return cache_; }
+  const kvcache::KvCache& cache() const { return cache_; }
+
+ private:
+  struct Holding {
+    kvcache::Reservation space;  // of a prefill in progress
+    kvcache::Reservation metadata;
+    std::int64_t promised = 0;  // slots that the prefill in progress may come to hold; 0 otherwise
+    std::int64_t last_chunk_block =
+        0;  // chunked: first block of the newest but one chunk, for dirty blocks
+    std::int64_t chunk_block = 0;  // chunked: first block of the newest chunk
+    bool live = false;
+  };
+
+  std::int64_t BlocksOf(Tokens tokens) const {
+    return BlocksFor(tokens, geometry_.block_tokens).value();
+  }
+  std::int64_t MetadataSlots(std::int64_t blocks) const;
+  std::int64_t PrefillSlots(Tokens prompt) const;      // at its largest
+  std::int64_t FloorSlots(std::int64_t blocks) const;  // one decode of that context, alone
+  bool ReserveSpace(Holding& holding, std::int64_t slots);
+  void ReleaseSpace(Holding& holding);
+  bool ReserveMetadata(Holding& holding, std::int64_t slots);
+  Holding& At(RequestIndex index);
+  const Holding& At(RequestIndex index) const { return holdings_[static_cast<std::size_t>(index)]; }
+
+  KvGeometry geometry_;
+  OffloadMemoryConfig config_;
+  kvcache::KvCache cache_;
+  std::vector<Holding> holdings_;    // by request
+  std::int64_t promised_slots_ = 0;  // of all prefills in progress
+  std::int64_t space_slots_ = 0;     // what they hold
+  std::int64_t metadata_slots_ = 0;
+  std::int64_t layer_slots_ = 0;  // one layer's selection of the decodes planned so far
+};
+
+}  // namespace sparseserve::scheduler

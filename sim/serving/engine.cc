@@ -1,0 +1,78 @@
+#include "sim/serving/engine.h"
+
+#include "sim/core/check.h"
+#include "sim/core/error.h"
+
+namespace sparseserve::serving {
+
+using des::Phase;
+
+// Completions carry the replica whose iteration ends; schedule events the replica that should look
+// for work.
+Engine::Engine(std::vector<std::unique_ptr<Replica>> replicas, std::unique_ptr<Router> router,
+               traces::RequestStream& requests, metrics::Collector& collector,
+               ProgressFunction progress)
+    : replicas_(std::move(replicas)),
+      router_(std::move(router)),
+      requests_(requests),
+      collector_(collector),
+      progress_(std::move(progress)) {
+  SPARSESERVE_CHECK(!replicas_.empty(), "an engine needs a replica");
+}
+
+void Engine::Run() {
+  PullArrival();
+  if (!next_)
+    throw InputError({.where = {},
+                      .key = "workload",
+                      .what = "the trace holds no request",
+                      .expected = "",
+                      .hint = ""});
+  std::int64_t reported = 0;
+  while (!events_.empty()) {
+    const des::Event event = events_.Pop();
+    const auto replica = static_cast<std::size_t>(event.subject);
+    switch (event.phase) {
+      case Phase::kArrival:
+        HandleArrival();
+        break;
+      case Phase::kCompletion:
+        replicas_[replica]->Finish(event.at);
+        events_.Push(event.at, Phase::kSchedule, event.subject);
+        break;
+      case Phase::kSchedule:
+        Wake(replica, event.at);
+        break;
+    }
+    if (progress_ && collector_.num_finished() != reported)
+      progress_(reported = collector_.num_finished());
+  }
+  for (const auto& replica : replicas_) replica->CheckEmpty();
+  collector_.CheckConservation();
+}
+
+void Engine::PullArrival() {
+  next_ = requests_.Next();
+  if (next_) events_.Push(next_->arrival, Phase::kArrival, 0);
+}
+
+void Engine::HandleArrival() {
+  const traces::Request request = *next_;
+  const std::size_t replica = router_->Route(replicas_);
+  collector_.OnArrival(request.arrival, request.id, static_cast<std::int32_t>(replica),
+                       request.prompt, request.output);
+  replicas_[replica]->Submit(request);
+  if (!replicas_[replica]->busy()) {
+    events_.Push(request.arrival, Phase::kSchedule, static_cast<std::int64_t>(replica));
+  }
+  PullArrival();
+}
+
+void Engine::Wake(std::size_t replica, SimTime now) {
+  const std::optional<Replica::Wake> wake = replicas_[replica]->TryStart(now);
+  if (!wake) return;
+  events_.Push(wake->at, wake->iteration ? Phase::kCompletion : Phase::kSchedule,
+               static_cast<std::int64_t>(replica));
+}
+
+}  // namespace sparseserve::serving

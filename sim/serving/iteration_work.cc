@@ -1,0 +1,60 @@
+#include "sim/serving/iteration_work.h"
+
+#include <algorithm>
+
+namespace sparseserve::serving {
+
+void IterationWork::Build(const scheduler::IterationPlan& plan,
+                          const std::vector<scheduler::RequestState>& table,
+                          const scheduler::KvGeometry& geometry) {
+  decode_ = {};
+  decode_.num_requests = static_cast<std::int64_t>(plan.decodes.size());
+  output_tokens_ = Tokens(decode_.num_requests);
+  const Tokens block = geometry.block_tokens;
+  const Tokens budget = block * geometry.budget_blocks;
+  for (const scheduler::RequestIndex index : plan.decodes) {
+    const Tokens context = table[static_cast<std::size_t>(index)].context();
+    const std::int64_t full_blocks = context.value() / block.value();
+    decode_.context_tokens += context;
+    if (geometry.budget_blocks == 0 ||
+        BlocksFor(context, block).value() <= geometry.budget_blocks) {
+      decode_.selected_tokens += context;  // everything: nothing to choose
+      continue;
+    }
+    decode_.selected_tokens += budget;
+    decode_.scored_blocks += full_blocks;
+    decode_.choosing_requests += 1;
+    decode_.widest_blocks = std::max(decode_.widest_blocks, full_blocks);
+  }
+  BuildRuns(plan, geometry);
+}
+
+void IterationWork::BuildRuns(const scheduler::IterationPlan& plan,
+                              const scheduler::KvGeometry& geometry) {
+  cuts_.assign({0, geometry.num_layers});
+  for (const scheduler::PrefillPiece& piece : plan.prefills) {
+    cuts_.push_back(piece.layer_begin);
+    cuts_.push_back(piece.layer_end);
+    if (piece.completes) output_tokens_ += Tokens(1);
+  }
+  std::sort(cuts_.begin(), cuts_.end());
+  cuts_.erase(std::unique(cuts_.begin(), cuts_.end()), cuts_.end());
+  runs_.resize(cuts_.size() - 1);
+  for (std::size_t i = 0; i < runs_.size(); ++i) {
+    LayerRun& run = runs_[i];
+    run.begin = cuts_[i];
+    run.end = cuts_[i + 1];
+    run.prefill_tokens = Tokens(0);
+    run.prefill_blocks = 0;
+    run.spans.clear();
+    for (const scheduler::PrefillPiece& piece : plan.prefills) {
+      if (piece.layer_begin > run.begin || piece.layer_end < run.end) continue;
+      run.spans.push_back({piece.begin, piece.end});
+      run.prefill_tokens += piece.end - piece.begin;
+      run.prefill_blocks += BlocksFor(piece.end, geometry.block_tokens).value() -
+                            piece.begin.value() / geometry.block_tokens.value();
+    }
+  }
+}
+
+}  // namespace sparseserve::serving

@@ -1,0 +1,297 @@
+#include "sim/serving/simulated_executor.h"
+
+#include <algorithm>
+
+#include "sim/core/check.h"
+
+namespace sparseserve::serving {
+
+SimulatedExecutor::SimulatedExecutor(const SimulatedExecutorConfig& config,
+                                     const cost::CostModel& costs, kvcache::KvCache* cache,
+                                     selection::SelectionModel* selection,
+                                     selection::OverlapMeter* meter, Timeline* timeline)
+    : config_(config),
+      costs_(costs),
+      cache_(cache),
+      selection_(selection),
+      meter_(meter),
+      metered_layer_(config.geometry.num_layers / 2),
+      timeline_(timeline),
+      layer_saved_(static_cast<std::size_t>(config.geometry.num_layers)) {
+  SPARSESERVE_CHECK((cache_ == nullptr) == (selection_ == nullptr),
+                    "a cache needs a selection model");
+}
+
+void SimulatedExecutor::BeginDecode(RequestIndex index, const RequestState& request) {
+  if (selection_ == nullptr) return;
+  const std::int64_t blocks =
+      BlocksFor(request.prefill_target, config_.geometry.block_tokens).value();
+  selection_->BeginRequest(index, static_cast<std::uint64_t>(request.id), blocks);
+  if (meter_ == nullptr) return;
+  const auto i = static_cast<std::size_t>(index);
+  if (i >= metered_.size()) metered_.resize(i + 1);
+  // A context within the budget overlaps by force and says nothing about the model.
+  metered_[i] =
+      metered_layer_ >= config_.geometry.dense_layers && blocks > config_.geometry.budget_blocks
+          ? 1
+          : 0;
+  if (metered_[i] != 0) meter_->BeginGroup(i);
+}
+
+void SimulatedExecutor::EndDecode(RequestIndex index) {
+  if (selection_ != nullptr) selection_->EndRequest(index);
+}
+
+void SimulatedExecutor::CompleteSaves(SimTime now) {
+  std::size_t done = 0;
+  while (done < pending_.size() && pending_[done].done <= now) ++done;
+  if (done == 0) return;
+  if (cache_ != nullptr) cache_->CompleteSaves(pending_[done - 1].ticket);
+  pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+Seconds SimulatedExecutor::Take(cost::Estimate estimate) {
+  result_.extrapolated |= estimate.extrapolated;
+  return estimate.time;
+}
+
+IterationResult SimulatedExecutor::Execute(SimTime start, const IterationPlan& plan,
+                                           const std::vector<RequestState>& table) {
+  result_ = {};
+  start_ = start;
+  elapsed_ = Seconds(0);
+  work_.Build(plan, table, config_.geometry);
+  CompleteSaves(start);
+  // The buffers of new K and V are double: those of the iteration before the last must be free.
+  while (!pending_.empty() && pending_.front().ticket + 2 <= plan.ticket)
+    StallForSaves(pending_.front().done);
+
+  for (const LayerRun& run : work_.runs()) {
+    if (cache_ != nullptr) {
+      RunOffloaded(run, plan, table);
+    } else {
+      RunResident(run);
+    }
+  }
+  if (work_.output_tokens() > Tokens(0)) {
+    Compute(Take(costs_.Head(work_.output_tokens())), result_.time.compute, "head", -1);
+  }
+  if (cache_ != nullptr) pending_.push_back({plan.ticket, saves_done_});
+  result_.time.host = config_.host_overhead;
+  if (timeline_ != nullptr)
+    timeline_->Add(Lane::kScheduler, "host", now(), now() + config_.host_overhead);
+  elapsed_ += config_.host_overhead;
+  result_.time.duration = elapsed_;
+  return result_;
+}
+
+SimulatedExecutor::LayerCost SimulatedExecutor::CostOf(const LayerRun& run, std::int64_t layer) {
+  const DecodeWork& decode = work_.decode();
+  const scheduler::KvGeometry& geometry = config_.geometry;
+  const bool sparse = geometry.budget_blocks > 0 && layer >= geometry.dense_layers;
+  const Tokens batch = run.prefill_tokens + Tokens(decode.num_requests);
+  LayerCost cost;
+  if (batch == Tokens(0)) return cost;
+  cost.projection = Take(costs_.Projection(batch));
+  cost.output_mlp = Take(costs_.OutputAndMlp(layer, batch));
+  if (!run.spans.empty()) cost.prefill_attention = Take(costs_.PrefillAttention(run.spans));
+  if (decode.num_requests > 0) {
+    // Gathered blocks cost more than a full pass only where there was something to choose.
+    const bool gathers = sparse && decode.choosing_requests > 0;
+    cost.decode_attention = Take(costs_.DecodeAttention(
+        decode.num_requests, sparse ? decode.selected_tokens : decode.context_tokens, gathers));
+    if (gathers) {
+      cost.select =
+          Take(costs_.Score(decode.scored_blocks * geometry.heads, geometry.metadata_bytes)) +
+          Take(costs_.TopK(decode.choosing_requests * geometry.heads, decode.widest_blocks));
+    }
+  }
+  if (cache_ != nullptr) AddSaveCost(run, cost);
+  return cost;
+}
+
+// The new K and V of one layer: a fragment per token and head for decodes, per block and head for
+// prefill. FlashD2H copies the contiguous tensor at once and scatters the fragments afterwards.
+void SimulatedExecutor::AddSaveCost(const LayerRun& run, LayerCost& layer) {
+  const scheduler::KvGeometry& geometry = config_.geometry;
+  const std::int64_t decodes = work_.decode().num_requests;
+  const Bytes token_bytes(geometry.unit_bytes.value() / geometry.block_tokens.value());
+  const Bytes prefill_bytes = token_bytes * (run.prefill_tokens.value() * geometry.heads);
+  const Bytes decode_bytes = token_bytes * (decodes * geometry.heads);
+  layer.saved = prefill_bytes + decode_bytes;
+  if (layer.saved == Bytes(0)) return;
+  if (config_.save == cost::SaveMethod::kFlashD2h) {
+    layer.save = Take(costs_.Save(config_.save, layer.saved, 1));
+    if (decodes > 0) layer.scatter += Take(costs_.Scatter(decode_bytes, token_bytes));
+    if (run.prefill_blocks > 0)
+      layer.scatter += Take(costs_.Scatter(prefill_bytes, geometry.unit_bytes));
+    return;
+  }
+  if (decodes > 0)
+    layer.save += Take(costs_.Save(config_.save, token_bytes, decodes * geometry.heads));
+  if (run.prefill_blocks > 0) {
+    const std::int64_t fragments = run.prefill_blocks * geometry.heads;
+    layer.save +=
+        Take(costs_.Save(config_.save, Bytes(prefill_bytes.value() / fragments), fragments));
+  }
+}
+
+// All KV in HBM: layers of one kind cost the same and nothing overlaps, so they are advanced
+// together.
+void SimulatedExecutor::RunResident(const LayerRun& run) {
+  std::int64_t layer = run.begin;
+  while (layer < run.end) {
+    const std::int64_t kind = costs_.LayerKind(layer);
+    const bool dense = layer < config_.geometry.dense_layers;
+    std::int64_t end = layer + 1;
+    while (end < run.end && costs_.LayerKind(end) == kind &&
+           (end < config_.geometry.dense_layers) == dense)
+      ++end;
+    const LayerCost cost = CostOf(run, layer);
+    if (timeline_ != nullptr) {
+      for (std::int64_t i = layer; i < end; ++i) {
+        Compute(cost.projection, result_.time.compute, "projection", i);
+        Compute(cost.select, result_.time.compute, "select", i);
+        Compute(cost.prefill_attention, result_.time.attention, "prefill attention", i);
+        Compute(cost.decode_attention, result_.time.attention, "decode attention", i);
+        Compute(cost.output_mlp, result_.time.compute, "output and MLP", i);
+      }
+    } else {
+      const std::int64_t layers = end - layer;
+      Compute((cost.projection + cost.select + cost.output_mlp) * layers, result_.time.compute,
+              "layers", layer);
+      Compute((cost.prefill_attention + cost.decode_attention) * layers, result_.time.attention,
+              "attention", layer);
+    }
+    layer = end;
+  }
+}
+
+void SimulatedExecutor::RunOffloaded(const LayerRun& run, const IterationPlan& plan,
+                                     const std::vector<RequestState>& table) {
+  LayerCost cost;
+  for (std::int64_t layer = run.begin; layer < run.end; ++layer) {
+    const bool same = layer > run.begin && costs_.LayerKind(layer) == costs_.LayerKind(layer - 1) &&
+                      layer != config_.geometry.dense_layers;
+    if (!same) cost = CostOf(run, layer);
+    RunLayer(cost, layer, !run.spans.empty(), plan, table);
+  }
+}
+
+void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool prefills,
+                                 const IterationPlan& plan,
+                                 const std::vector<RequestState>& table) {
+  const SimTime loadable = layer_saved_[static_cast<std::size_t>(layer)];
+  if (prefills && config_.layer_segmented) StallForSaves(buffer_free_);
+  Compute(cost.projection, result_.time.compute, "projection", layer);
+  IssueSave(cost, layer, prefills);
+  Compute(cost.select, result_.time.compute, "select", layer);
+  const std::int64_t loads = SelectAndLoad(layer, plan, table);
+  SimTime loaded = now();
+  Seconds prefill_attention = cost.prefill_attention;
+  if (loads > 0) {
+    const Seconds load = IssueLoad(loads, loadable);
+    loaded = h2d_free_;
+    prefill_attention +=
+        std::min(load, prefill_attention) * (costs_.ComputeSlowdown(config_.load) - 1);
+  }
+  Compute(prefill_attention, result_.time.attention, "prefill attention", layer);
+  if (loaded > now()) {
+    const Seconds stall = loaded - now();
+    if (timeline_ != nullptr) timeline_->Add(Lane::kCompute, "load stall", now(), loaded, layer);
+    result_.time.load_stall += stall;
+    elapsed_ += stall;
+  }
+  Compute(cost.decode_attention, result_.time.attention, "decode attention", layer);
+  Compute(cost.output_mlp, result_.time.compute, "output and MLP", layer);
+}
+
+std::int64_t SimulatedExecutor::SelectAndLoad(std::int64_t layer, const IterationPlan& plan,
+                                              const std::vector<RequestState>& table) {
+  if (plan.decodes.empty()) return 0;
+  const std::int64_t touches_before = cache_->stats().touches;
+  cache_->BeginLayer();
+  for (const RequestIndex index : plan.decodes) {
+    const Tokens context = table[static_cast<std::size_t>(index)].context();
+    delta_.Clear();
+    selection_->Step(index, layer, BlocksFor(context, config_.geometry.block_tokens).value(),
+                     delta_);
+    if (layer == metered_layer_ && meter_ != nullptr &&
+        metered_[static_cast<std::size_t>(index)] != 0) {
+      meter_->Observe(static_cast<std::size_t>(index), delta_);
+    }
+    cache_->Select(index, layer, delta_.added, delta_.removed);
+  }
+  std::int64_t loads = 0;
+  while (!cache_->LoadMisses(loads)) {
+    // Too much of HBM waits for its save: so does the layer.
+    SPARSESERVE_CHECK(!pending_.empty(), "one layer's selection does not fit into HBM");
+    StallForSaves(pending_.front().done);
+  }
+  result_.loads += loads;
+  result_.touches += cache_->stats().touches - touches_before;
+  return loads;
+}
+
+void SimulatedExecutor::IssueSave(const LayerCost& cost, std::int64_t layer, bool prefills) {
+  if (cost.saved == Bytes(0)) return;
+  const SimTime begin = std::max(now(), d2h_free_);
+  d2h_free_ = begin + cost.save;
+  result_.d2h_busy += cost.save;
+  result_.d2h_bytes += cost.saved;
+  SimTime done = d2h_free_;
+  if (timeline_ != nullptr) timeline_->Add(Lane::kD2h, "save", begin, d2h_free_, layer);
+  if (cost.scatter > Seconds(0)) {
+    const SimTime scatter = std::max(d2h_free_, scatter_free_);
+    done = scatter_free_ = scatter + cost.scatter;
+    result_.scatter_busy += cost.scatter;
+    if (timeline_ != nullptr)
+      timeline_->Add(Lane::kScatter, "scatter", scatter, scatter_free_, layer);
+  }
+  saves_done_ = std::max(saves_done_, done);
+  if (prefills && config_.layer_segmented) {
+    buffer_free_ = d2h_free_;
+    layer_saved_[static_cast<std::size_t>(layer)] = done;
+  }
+  // A save that uses SMs slows what runs beside it.
+  Compute(cost.save * (costs_.ComputeSlowdown(config_.save) - 1), result_.time.compute,
+          "save interference", layer);
+}
+
+// Puts `loads` units on the H2D lane, not before `ready`; returns how long they take.
+Seconds SimulatedExecutor::IssueLoad(std::int64_t loads, SimTime ready) {
+  const scheduler::KvGeometry& geometry = config_.geometry;
+  Seconds time = Take(costs_.Load(config_.load, geometry.unit_bytes, loads));
+  const SimTime begin = std::max({now(), h2d_free_, ready});
+  if (d2h_free_ > begin) {  // both directions at once
+    const Seconds shared = std::min(time, d2h_free_ - begin) * (config_.duplex_slowdown - 1);
+    time += shared;
+    d2h_free_ = d2h_free_ + shared;
+    result_.d2h_busy += shared;
+    saves_done_ = std::max(saves_done_, d2h_free_);
+  }
+  h2d_free_ = begin + time;
+  result_.h2d_busy += time;
+  result_.h2d_bytes += geometry.unit_bytes * loads;
+  if (timeline_ != nullptr) timeline_->Add(Lane::kH2d, "load", begin, h2d_free_);
+  return time;
+}
+
+void SimulatedExecutor::StallForSaves(SimTime until) {
+  if (until > now()) {
+    const Seconds stall = until - now();
+    if (timeline_ != nullptr) timeline_->Add(Lane::kCompute, "save stall", now(), until);
+    result_.time.save_stall += stall;
+    elapsed_ += stall;
+  }
+  CompleteSaves(until);
+}
+
+void SimulatedExecutor::Compute(Seconds duration, Seconds& share, const char* what,
+                                std::int64_t layer) {
+  if (timeline_ != nullptr) timeline_->Add(Lane::kCompute, what, now(), now() + duration, layer);
+  share += duration;
+  elapsed_ += duration;
+}
+
+}  // namespace sparseserve::serving

@@ -1,0 +1,278 @@
+#include "sim/serving/simulation.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "models/selection/recording_model.h"
+#include "models/selection/replay_model.h"
+#include "models/selection/selection_trace.h"
+#include "sim/core/check.h"
+#include "sim/core/error.h"
+#include "sim/scheduler/offload_memory.h"
+#include "sim/scheduler/paged_memory.h"
+#include "sim/serving/simulated_executor.h"
+
+namespace sparseserve::serving {
+namespace {
+
+// The selection models of one replica: what selects, and what records it.
+struct Selection {
+  std::unique_ptr<selection::SelectionModel> model;
+  std::unique_ptr<selection::SelectionModel>
+      recorder;                              // wraps `model`; null when nothing is recorded
+  selection::ReplayModel* replay = nullptr;  // is `model`, when a recording is replayed
+
+  selection::SelectionModel* get() const { return recorder ? recorder.get() : model.get(); }
+};
+
+// A replica's selection models go with its executor.
+class OwningExecutor : public SimulatedExecutor {
+ public:
+  OwningExecutor(const SimulatedExecutorConfig& config, const cost::CostModel& costs,
+                 kvcache::KvCache* cache, Selection selection, selection::OverlapMeter* meter,
+                 Timeline* timeline)
+      : SimulatedExecutor(config, costs, cache, selection.get(), meter, timeline),
+        selection_(std::move(selection)) {}
+
+  std::int64_t extrapolated_steps() const {
+    return selection_.replay != nullptr ? selection_.replay->extrapolated_steps() : 0;
+  }
+
+ private:
+  Selection selection_;
+};
+
+selection::TraceGeometry TraceGeometryOf(const scheduler::KvGeometry& geometry) {
+  return {geometry.num_layers, geometry.heads, geometry.block_tokens.value()};
+}
+
+Selection MakeSelection(const SystemConfig& config, const scheduler::KvGeometry& geometry,
+                        selection::SelectionTraceWriter* record) {
+  Selection made;
+  if (!config.selection_trace.empty()) {
+    auto replay =
+        std::make_unique<selection::ReplayModel>(config.selection_trace, TraceGeometryOf(geometry));
+    made.replay = replay.get();
+    made.model = std::move(replay);
+  } else {
+    selection::SelectionPolicy policy = config.selection;
+    if (config.choice.attention == Attention::kFull) policy.dense_layers = geometry.num_layers;
+    selection::LocalityConfig locality = config.locality;
+    locality.seed = config.seed;
+    made.model = std::make_unique<selection::LocalityModel>(policy, locality, geometry.num_layers,
+                                                            geometry.heads);
+  }
+  if (record != nullptr) {
+    made.recorder =
+        std::make_unique<selection::RecordingModel>(*made.model, *record, geometry.num_layers);
+  }
+  return made;
+}
+
+struct ReplicaParts {
+  std::unique_ptr<scheduler::KvMemory> memory;
+  kvcache::KvCache* cache = nullptr;  // of `memory`; null when all KV stays in HBM
+};
+
+ReplicaParts MakeMemory(const SystemConfig& config, const scheduler::KvGeometry& geometry,
+                        Bytes hbm_for_kv) {
+  if (config.choice.kv_home == KvHome::kHbm) {
+    return {std::make_unique<scheduler::PagedMemory>(geometry, hbm_for_kv), nullptr};
+  }
+  auto memory = std::make_unique<scheduler::OffloadMemory>(
+      geometry,
+      scheduler::OffloadMemoryConfig{.prefill = config.choice.prefill,
+                                     .hbm_for_kv = hbm_for_kv,
+                                     .dram_for_kv = DramForKv(config),
+                                     .working_set_window = config.memory.working_set_window,
+                                     .eviction = config.memory.eviction});
+  kvcache::KvCache* cache = &memory->cache();
+  return {std::move(memory), cache};
+}
+
+scheduler::SchedulerConfig Scheduling(const SystemConfig& config) {
+  scheduler::SchedulerConfig scheduling = config.scheduling;
+  scheduling.prefill = config.choice.prefill;
+  scheduling.working_set_control = config.choice.working_set_control;
+  return scheduling;
+}
+
+SimulatedExecutorConfig ExecutorConfig(const SystemConfig& config,
+                                       const scheduler::KvGeometry& geometry) {
+  const hardware::HostLink& link = config.machine.link;
+  const double duplex = (link.h2d_bandwidth + link.d2h_bandwidth) / link.duplex_bandwidth;
+  return {.geometry = geometry,
+          .load = config.choice.load,
+          .save = config.choice.save,
+          .layer_segmented = config.choice.prefill == scheduler::PrefillMode::kLayerSegmented,
+          .host_overhead = config.host_overhead,
+          .duplex_slowdown = std::max(1.0, duplex)};
+}
+
+cost::CostModel MakeCosts(const SystemConfig& config) {
+  const std::int64_t gpus = config.replicas * config.tensor_parallel;
+  return {config.model,
+          config.machine,
+          config.calibration,
+          {.tensor_parallel = config.tensor_parallel,
+           .gpus_sharing_host = std::min(config.machine.num_gpus, gpus)}};
+}
+
+std::string DescribeSelection(const SystemConfig& config, std::int64_t extrapolated_steps) {
+  if (config.choice.kv_home == KvHome::kHbm) return "amounts only: no block leaves HBM";
+  if (config.choice.attention == Attention::kFull) return "every block";
+  if (config.selection_trace.empty()) return config.selection.name + ", synthetic locality model";
+  std::string text = config.selection.name + ", replay of " + config.selection_trace;
+  if (extrapolated_steps > 0)
+    text += " (" + std::to_string(extrapolated_steps) + " steps beyond the recording)";
+  return text;
+}
+
+metrics::RunLabels MakeLabels(const SystemConfig& config, bool extrapolated,
+                              std::int64_t extrapolated_steps) {
+  metrics::RunLabels labels;
+  labels.system = config.choice.name;
+  labels.model = config.model.name;
+  labels.hardware = config.machine.name;
+  labels.calibration = config.calibration.name;
+  labels.fidelity = "exact";
+  labels.selection = DescribeSelection(config, extrapolated_steps);
+  labels.seed = config.seed;
+  labels.extrapolated = extrapolated || extrapolated_steps > 0;
+  return labels;
+}
+
+metrics::KvFigures KvFiguresOf(const SystemConfig& config, const scheduler::KvGeometry& geometry,
+                               const std::vector<std::unique_ptr<Replica>>& replicas,
+                               const std::vector<kvcache::KvCache*>& caches) {
+  metrics::KvFigures kv;
+  kv.block_bytes = geometry.unit_bytes;
+  for (std::size_t i = 0; i < replicas.size(); ++i) {
+    const scheduler::KvMemory& memory = replicas[i]->memory();
+    kv.hbm_capacity_blocks += memory.capacity_blocks();
+    kv.hbm_peak_blocks += memory.hbm_peak_blocks();
+    kv.dram_peak_bytes += memory.dram_peak() * config.tensor_parallel;
+    if (caches[i] != nullptr) kv.evictions += caches[i]->stats().evictions;
+  }
+  return kv;
+}
+
+// Everything that must balance between what was counted where it happened and what was summed up.
+void CheckTotals(const metrics::Collector& collector, const scheduler::KvGeometry& geometry,
+                 const std::vector<kvcache::KvCache*>& caches, std::int64_t replicas) {
+  const metrics::IterationTotals& totals = collector.totals();
+  std::int64_t loads = 0;
+  std::int64_t touches = 0;
+  for (const kvcache::KvCache* cache : caches) {
+    if (cache == nullptr) continue;
+    loads += cache->stats().loads;
+    touches += cache->stats().touches;
+  }
+  SPARSESERVE_CHECK(loads == totals.block_loads && touches == totals.block_touches,
+                    "the cache and the iterations count different loads");
+  SPARSESERVE_CHECK(totals.h2d_bytes == geometry.unit_bytes * loads,
+                    "bytes over the link and loads differ");
+  const double wall = collector.end().seconds() * static_cast<double>(replicas) + 1e-6;
+  const Seconds busy =
+      totals.compute + totals.attention + totals.load_stall + totals.save_stall + totals.host;
+  SPARSESERVE_CHECK(busy.value() <= wall, "the compute lane was busy for longer than the run");
+  SPARSESERVE_CHECK(totals.h2d_busy.value() <= wall,
+                    "the H2D lane was busy for longer than the run");
+}
+
+std::vector<RunResult::OverlapPoint> OverlapOf(const SystemConfig& config,
+                                               const selection::OverlapMeter& meter) {
+  std::vector<RunResult::OverlapPoint> points;
+  if (meter.measured_steps() == 0) return points;
+  const selection::OverlapCurve curve(config.locality.overlap);
+  for (const std::int64_t window : {1, 2, 4, 8, 12, 16}) {
+    points.push_back({window, curve.At(window), meter.Overlap(window)});
+  }
+  return points;
+}
+
+}  // namespace
+
+WorkloadBounds ScanWorkload(traces::RequestStream& requests) {
+  WorkloadBounds bounds;
+  while (const std::optional<traces::Request> request = requests.Next()) {
+    ++bounds.num_requests;
+    if (request->prompt > bounds.longest_prompt) {
+      bounds.longest_prompt = request->prompt;
+      bounds.longest_prompt_id = request->id;
+    }
+  }
+  return bounds;
+}
+
+void CheckFeasible(const SystemConfig& config, const WorkloadBounds& bounds) {
+  const HbmBudget budget = ComputeHbmBudget(config);
+  const ReplicaParts parts = MakeMemory(config, ComputeGeometry(config), budget.kv);
+  const std::string why = parts.memory->WhyNever(bounds.longest_prompt);
+  if (why.empty()) return;
+  throw InputError(
+      {.where = {},
+       .key = "workload",
+       .what = "request " + std::to_string(bounds.longest_prompt_id) + " of " +
+               std::to_string(bounds.longest_prompt.value()) +
+               " prompt tokens can never be served by " + config.choice.name + " with " +
+               config.model.name + " on " + config.machine.name + ": it " + why,
+       .expected = "",
+       .hint = "cap the prompts (workload.max_prompt), use more HBM or another system"});
+}
+
+RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& requests,
+                        const metrics::ServiceLevel& slo, metrics::Collector& collector,
+                        const RunObservers& observers) {
+  const auto wall_start = std::chrono::steady_clock::now();
+  RunResult result;
+  result.budget = ComputeHbmBudget(config);
+  if (config.choice.kv_home == KvHome::kDram) result.dram_for_kv = DramForKv(config);
+  const scheduler::KvGeometry geometry = ComputeGeometry(config);
+  const cost::CostModel costs = MakeCosts(config);
+  result.cost_provenance = costs.Provenance();
+  selection::OverlapMeter meter;
+  const bool offloads = config.choice.kv_home == KvHome::kDram;
+  std::optional<selection::SelectionTraceWriter> record;
+  if (offloads && !observers.record_selection.empty()) {
+    record.emplace(observers.record_selection, TraceGeometryOf(geometry));
+  }
+
+  std::vector<std::unique_ptr<Replica>> replicas;
+  std::vector<kvcache::KvCache*> caches;
+  std::vector<const OwningExecutor*> executors;
+  for (std::int64_t i = 0; i < config.replicas; ++i) {
+    ReplicaParts parts = MakeMemory(config, geometry, result.budget.kv);
+    const bool first = i == 0;
+    auto executor = std::make_unique<OwningExecutor>(
+        ExecutorConfig(config, geometry), costs, parts.cache,
+        offloads ? MakeSelection(config, geometry, record ? &*record : nullptr) : Selection{},
+        first ? &meter : nullptr, first ? observers.timeline : nullptr);
+    caches.push_back(parts.cache);
+    executors.push_back(executor.get());
+    replicas.push_back(std::make_unique<Replica>(static_cast<std::int32_t>(i), Scheduling(config),
+                                                 geometry.num_layers, std::move(parts.memory),
+                                                 std::move(executor), collector));
+  }
+  Engine engine(std::move(replicas), MakeRouter(config.router), requests, collector,
+                observers.progress);
+  engine.Run();
+  CheckTotals(collector, geometry, caches, config.replicas);
+  if (record) record->Finish();
+
+  bool extrapolated = false;
+  std::int64_t extrapolated_steps = 0;
+  for (const auto& replica : engine.replicas()) extrapolated |= replica->extrapolated();
+  for (const OwningExecutor* executor : executors)
+    extrapolated_steps += executor->extrapolated_steps();
+  if (config.choice.attention == Attention::kSparse) result.overlap = OverlapOf(config, meter);
+  const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - wall_start;
+  const metrics::PerfFigures perf{
+      .wall_s = wall.count(), .events = engine.num_events(), .block_touches = 0};
+  result.summary = metrics::Summarize(
+      collector, slo, config.replicas, MakeLabels(config, extrapolated, extrapolated_steps),
+      KvFiguresOf(config, geometry, engine.replicas(), caches), perf);
+  return result;
+}
+
+}  // namespace sparseserve::serving

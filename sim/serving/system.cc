@@ -1,0 +1,96 @@
+#include "sim/serving/system.h"
+
+#include <algorithm>
+
+#include "sim/core/error.h"
+
+namespace sparseserve::serving {
+namespace {
+
+std::int64_t GpusOnHost(const SystemConfig& config) {
+  return std::min(config.machine.num_gpus, config.replicas * config.tensor_parallel);
+}
+
+// Peak of the tensors alive in one layer, T = max_batch_tokens: hidden state, residual and normed
+// input (3 x hidden), queries and attention output (2 x q heads x head dim), gate, up and their
+// product (3 x intermediate), 16-bit; and fp32 logits with a 16-bit copy for max_requests. Mixtures
+// keep one expert-sized MLP per routed token.
+Bytes ActivationBytes(const SystemConfig& config) {
+  const llm::Architecture& m = config.model;
+  const std::int64_t tp = config.tensor_parallel;
+  const std::int64_t intermediate =
+      std::max(m.intermediate_size, m.moe.num_experts > 0
+                                        ? m.moe.expert_intermediate_size *
+                                              (m.moe.experts_per_token + m.moe.num_shared_experts)
+                                        : 0);
+  const std::int64_t per_token =
+      2 * (3 * m.hidden_size + (2 * m.num_q_heads * m.head_dim + 3 * intermediate) / tp);
+  const std::int64_t logits = config.scheduling.max_requests * m.vocab_size / tp * (4 + 2);
+  return Bytes(per_token * config.scheduling.max_batch_tokens.value() + logits);
+}
+
+}  // namespace
+
+HbmBudget ComputeHbmBudget(const SystemConfig& config) {
+  HbmBudget b;
+  b.capacity = config.machine.gpu.hbm_capacity;
+  b.usable = Bytes(static_cast<std::int64_t>(static_cast<double>(b.capacity.value()) *
+                                             config.memory.hbm_utilization));
+  b.weights =
+      Bytes(CeilDiv(llm::ComputeWeights(config.model).total.value(), config.tensor_parallel));
+  b.activations = ActivationBytes(config);
+  b.framework = config.memory.framework;
+  b.kv = b.usable - b.weights - b.activations - b.framework;
+  const Bytes wanted = config.memory.kv_pool;
+  if (b.kv <= Bytes(0) || wanted > b.kv) {
+    throw InputError(
+        {.where = {},
+         .key = wanted > b.kv && b.kv > Bytes(0) ? "memory.kv_pool" : "model",
+         .what = config.model.name + " on " + config.machine.name + ": " + b.Explain() +
+                 (wanted > Bytes(0) ? ", but " + ToString(wanted) + " are asked for" : ""),
+         .expected = "KV memory above zero",
+         .hint = "use a larger GPU, tensor_parallel, or a smaller model"});
+  }
+  if (wanted > Bytes(0)) b.kv = wanted;
+  return b;
+}
+
+std::string HbmBudget::Explain() const {
+  return "KV memory = usable " + ToString(usable) + " of " + ToString(capacity) + " - weights " +
+         ToString(weights) + " - activations " + ToString(activations) + " - framework " +
+         ToString(framework) + " = " + ToString(usable - weights - activations - framework);
+}
+
+scheduler::KvGeometry ComputeGeometry(const SystemConfig& config) {
+  const llm::Architecture& model = config.model;
+  const selection::SelectionPolicy& policy = config.selection;
+  const bool sparse = config.choice.attention == Attention::kSparse;
+  const std::int64_t kv_units = llm::KvUnitsPerLayer(model);
+  const std::int64_t units_per_gpu = std::max<std::int64_t>(1, kv_units / config.tensor_parallel);
+  scheduler::KvGeometry g;
+  g.num_layers = model.num_layers;
+  g.block_tokens = policy.block_tokens;
+  // One choice for a whole layer makes one unit of all its heads.
+  const bool per_layer = policy.granularity == selection::Granularity::kLayer;
+  g.heads = per_layer ? 1 : units_per_gpu;
+  g.unit_bytes = llm::KvBytesPerTokenPerUnit(model) *
+                 (policy.block_tokens.value() * (per_layer ? units_per_gpu : 1));
+  g.hidden_bytes = Bytes(2 * model.hidden_size);
+  if (sparse) {
+    g.metadata_bytes =
+        selection::MetadataBytesPerBlock(policy, model.head_dim) * (per_layer ? units_per_gpu : 1);
+    g.budget_blocks = selection::BudgetBlocks(policy);
+    g.dense_layers = std::min(policy.dense_layers, model.num_layers);
+  }
+  return g;
+}
+
+Bytes DramForKv(const SystemConfig& config) {
+  if (config.memory.dram > Bytes(0))
+    return Bytes(config.memory.dram.value() / config.tensor_parallel);
+  const double share = config.memory.dram_utilization / static_cast<double>(GpusOnHost(config));
+  return Bytes(static_cast<std::int64_t>(
+      static_cast<double>(config.machine.host.dram_capacity.value()) * share));
+}
+
+}  // namespace sparseserve::serving

@@ -1,0 +1,63 @@
+#include "sim/core/quantiles.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "sim/core/rng.h"
+
+namespace sparseserve {
+namespace {
+
+// Hyndman and Fan (1996), type 7, on a sorted sample: rank (size - 1) q, linear in between.
+double SortedQuantile(std::vector<float> values, double q) {
+  std::sort(values.begin(), values.end());
+  const double rank = static_cast<double>(values.size() - 1) * q;
+  const auto below = static_cast<std::size_t>(rank);
+  const std::size_t above = std::min(below + 1, values.size() - 1);
+  return values[below] +
+         (rank - static_cast<double>(below)) * (static_cast<double>(values[above]) - values[below]);
+}
+
+TEST(QuantilesTest, AreThoseOfTheSortedSample) {
+  RandomStream random(7, "quantiles");
+  for (const std::int64_t size : {1, 2, 3, 10, 101, 1000}) {
+    std::vector<float> values;
+    for (std::int64_t i = 0; i < size; ++i)
+      values.push_back(static_cast<float>(random.UniformInt(0, 50)));  // with ties
+    for (const double q : {0.0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 1.0}) {
+      const double expected = SortedQuantile(values, q);
+      EXPECT_NEAR(Quantile(values, q), expected, 1e-9) << size << " values, q = " << q;
+    }
+  }
+}
+
+// numpy.percentile([10, 20, 30, 40], [25, 50, 95]) is 17.5, 25, 38.5.
+TEST(QuantilesTest, AgreeWithNumpy) {
+  std::vector<float> values = {40, 10, 30, 20};
+  EXPECT_DOUBLE_EQ(Quantile(values, 0.25), 17.5);
+  EXPECT_DOUBLE_EQ(Quantile(values, 0.5), 25);
+  EXPECT_DOUBLE_EQ(Quantile(values, 0.95), 38.5);
+}
+
+TEST(QuantilesTest, SummaryHasThePopulationDeviation) {
+  std::vector<float> values = {2, 4, 4, 4, 5, 5, 7, 9};
+  const SampleStatistics s = Summarize(values);
+  EXPECT_DOUBLE_EQ(s.mean, 5);
+  EXPECT_DOUBLE_EQ(s.std, 2);
+  EXPECT_DOUBLE_EQ(s.median, 4.5);
+  EXPECT_DOUBLE_EQ(s.max, 9);
+  EXPECT_NEAR(s.p95, 7 + 0.65 * 2, 1e-12);
+  EXPECT_NEAR(s.p99, 7 + 0.93 * 2, 1e-12);
+}
+
+TEST(QuantilesTest, AnEmptySampleIsAllZero) {
+  std::vector<float> none;
+  const SampleStatistics s = Summarize(none);
+  EXPECT_EQ(s.mean + s.std + s.median + s.p95 + s.p99 + s.max, 0);
+  EXPECT_EQ(Quantile(none, 0.5), 0);
+}
+
+}  // namespace
+}  // namespace sparseserve

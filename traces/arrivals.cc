@@ -11,21 +11,21 @@ ArrivalClock::ArrivalClock(const ArrivalOptions& options, std::uint64_t seed)
     : options_(options), random_(seed, "arrivals") {
   if (options.kind == ArrivalKind::kAsRecorded) {
     throw InputError({{},
-                      "arrivals",
+                      "workload.arrivals",
                       "there are no recorded times here",
                       "constant, Poisson or gamma arrivals",
                       ""});
   }
   if (!(options.rate_per_s >= 1e-6 && options.rate_per_s <= 1e9)) {
     throw InputError({{},
-                      "rate_per_s",
+                      "workload.rate",
                       std::to_string(options.rate_per_s) + " is out of range",
                       "1e-6 to 1e9 requests per second",
                       ""});
   }
   if (options.kind == ArrivalKind::kGamma && !(options.cv >= 0.01 && options.cv <= 100)) {
     throw InputError({{},
-                      "cv",
+                      "workload.cv",
                       std::to_string(options.cv) + " is out of range",
                       "0.01 to 100",
                       "1 is as bursty as Poisson"});
@@ -36,7 +36,7 @@ SimTime ArrivalClock::Next() {
   const Seconds gap = DrawGap();
   if (now_.seconds() + gap.value() > 1e9) {
     throw InputError({{},
-                      "rate_per_s",
+                      "workload.rate",
                       "the requests span more than 1e9 s",
                       "a shorter trace",
                       "raise the rate or ask for fewer requests"});

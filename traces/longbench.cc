@@ -68,16 +68,17 @@ class Table {
 std::vector<Task> LoadTasks(const LongBenchOptions& options) {
   std::vector<Task> tasks;
   for (const std::string& name : options.tasks) tasks.push_back({name, {}});
-  if (tasks.empty()) throw InputError({{}, "tasks", "the list is empty", "one task or more", ""});
+  if (tasks.empty())
+    throw InputError({{}, "workload.tasks", "the list is empty", "one task or more", ""});
   std::vector<std::string> known;
   Table(options).Read(tasks, known);
   for (const Task& task : tasks) {
     if (!task.samples.empty()) continue;
     const std::string close = ClosestMatch(task.name, known);
-    throw InputError({{options.table},
-                      "tasks",
+    throw InputError({{},
+                      "workload.tasks",
                       "no samples of task '" + task.name + "'",
-                      "tasks of the table",
+                      "tasks of " + options.table,
                       close.empty() ? "" : "is '" + close + "' meant?"});
   }
   return tasks;

@@ -54,7 +54,7 @@ class LengthSampler {
   }
 
   void Check(bool good, const char* what, const char* expected) const {
-    if (!good) throw InputError({{}, name_, what, expected, ""});
+    if (!good) throw InputError({{}, "workload." + name_, what, expected, ""});
   }
 
   LengthDistribution lengths_;

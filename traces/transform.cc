@@ -37,7 +37,8 @@ class ScaleRateStream : public RequestStream {
     if (!request) return request;
     const double ns = static_cast<double>(request->arrival.ns()) / speed_;
     if (ns > 1e18) {
-      throw InputError({{}, "speed", "the requests span more than 1e9 s", "a larger factor", ""});
+      throw InputError(
+          {{}, "workload.speed", "the requests span more than 1e9 s", "a larger factor", ""});
     }
     // Rounding keeps the order: it is monotone.
     if (speed_ != 1.0) request->arrival = SimTime(std::llround(ns));

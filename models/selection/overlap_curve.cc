@@ -13,7 +13,7 @@ constexpr double kDefaultDecay = 0.75;
 
 void ValidatePoints(std::span<const OverlapPoint> points) {
   const auto fail = [](const std::string& what, const std::string& expected) {
-    throw InputError({{}, "selection.locality.overlap", what, expected, ""});
+    throw InputError({{}, "locality.overlap", what, expected, ""});
   };
   if (points.empty() || points.front().window != 1) fail("no point for window 1", "window 1 first");
   const OverlapPoint* previous = nullptr;

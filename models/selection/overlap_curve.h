@@ -24,7 +24,7 @@ struct OverlapPoint {
 
 class OverlapCurve {
  public:
-  // Throws InputError (key selection.locality.overlap) unless the windows increase from 1 and the
+  // Throws InputError (key locality.overlap) unless the windows increase from 1 and the
   // overlaps are in (0, 1] and do not fall. One point: flat. Two points: decay 0.75, the shape of
   // the "flat-tail" preset.
   explicit OverlapCurve(std::span<const OverlapPoint> points);

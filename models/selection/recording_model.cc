@@ -1,5 +1,7 @@
 #include "models/selection/recording_model.h"
 
+#include <algorithm>
+
 #include "sim/core/check.h"
 
 namespace sparseserve::selection {
@@ -19,6 +21,10 @@ void RecordingModel::Step(RequestIndex request, std::int64_t layer, std::int64_t
   const auto added = static_cast<std::ptrdiff_t>(delta.added.size());
   const auto removed = static_cast<std::ptrdiff_t>(delta.removed.size());
   model_.Step(request, layer, context_blocks, delta);
+  // The file keeps units sorted. The run gets them in that order too, so that its replay breaks
+  // ties at eviction alike.
+  std::sort(delta.added.begin() + added, delta.added.end());
+  std::sort(delta.removed.begin() + removed, delta.removed.end());
   Active& active = active_[request];
   SPARSESERVE_CHECK(active.layers_asked == 0 || context_blocks == active.context_blocks,
                     "the layers of one step see one context");

@@ -1,36 +1,22 @@
 #include "models/selection/selection_trace.h"
 
-#include <cerrno>
-#include <cstdio>
-#include <system_error>
-
 #include "models/selection/trace_codec.h"
 #include "sim/core/check.h"
 #include "sim/core/hash.h"
 
 namespace sparseserve::selection {
 
-SelectionTraceWriter::SelectionTraceWriter(std::string path, const TraceGeometry& geometry)
-    : path_(std::move(path)), temporary_path_(path_ + ".partial"), geometry_(geometry) {
+SelectionTraceWriter::SelectionTraceWriter(const std::string& path, const TraceGeometry& geometry)
+    : file_(path), geometry_(geometry) {
   SPARSESERVE_CHECK(geometry.num_layers > 0 && geometry.heads > 0 && geometry.block_tokens > 0,
                     "a trace has layers, heads and a block size");
-  errno = 0;
-  file_.open(temporary_path_, std::ios::binary | std::ios::trunc);
-  CheckStream("cannot create ");
   std::string header(codec::kMagic);
   codec::AppendFixed(header, codec::kVersion, 4);
   codec::AppendFixed(header, geometry.num_layers, 4);
   codec::AppendFixed(header, geometry.heads, 4);
   codec::AppendFixed(header, geometry.block_tokens, 4);
   codec::AppendFixed(header, HashBytes(header), 8);
-  file_.write(header.data(), static_cast<std::streamsize>(header.size()));
-  CheckStream("cannot write ");
-}
-
-SelectionTraceWriter::~SelectionTraceWriter() {
-  if (finished_) return;
-  file_.close();
-  std::remove(temporary_path_.c_str());
+  file_.Append(header);
 }
 
 std::size_t SelectionTraceWriter::Begin(std::uint64_t request_key, std::int64_t prompt_blocks) {
@@ -81,10 +67,7 @@ void SelectionTraceWriter::Finish() {
   codec::AppendVarint(totals, recordings_.size());
   codec::AppendVarint(totals, total_steps_);
   WriteChunk(codec::kEndChunk, totals);
-  file_.close();
-  CheckStream("cannot write ");
-  if (std::rename(temporary_path_.c_str(), path_.c_str()) != 0)
-    throw std::system_error(errno, std::generic_category(), "cannot rename to " + path_);
+  file_.Commit();
   finished_ = true;
 }
 
@@ -111,15 +94,8 @@ void SelectionTraceWriter::WriteChunk(std::uint32_t kind, std::string_view paylo
   codec::AppendFixed(header, kind, 4);
   codec::AppendFixed(header, payload.size(), 4);
   codec::AppendFixed(header, codec::ChunkChecksum(kind, payload), 8);
-  file_.write(header.data(), static_cast<std::streamsize>(header.size()));
-  file_.write(payload.data(), static_cast<std::streamsize>(payload.size()));
-  CheckStream("cannot write ");
-}
-
-void SelectionTraceWriter::CheckStream(const char* action) {
-  if (file_) return;
-  throw std::system_error(errno != 0 ? errno : EIO, std::generic_category(),
-                          action + temporary_path_);
+  file_.Append(header);
+  file_.Append(payload);
 }
 
 }  // namespace sparseserve::selection

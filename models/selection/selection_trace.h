@@ -8,13 +8,13 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "models/selection/selection_model.h"
+#include "sim/core/atomic_file.h"
 
 namespace sparseserve::selection {
 
@@ -29,10 +29,7 @@ struct TraceGeometry {
 // when the file system fails. A trace that was not finished leaves no file.
 class SelectionTraceWriter {
  public:
-  SelectionTraceWriter(std::string path, const TraceGeometry& geometry);
-  ~SelectionTraceWriter();
-  SelectionTraceWriter(const SelectionTraceWriter&) = delete;
-  SelectionTraceWriter& operator=(const SelectionTraceWriter&) = delete;
+  SelectionTraceWriter(const std::string& path, const TraceGeometry& geometry);
 
   // Starts a recording and returns its number.
   std::size_t Begin(std::uint64_t request_key, std::int64_t prompt_blocks);
@@ -56,12 +53,9 @@ class SelectionTraceWriter {
 
   void Flush(std::size_t recording);
   void WriteChunk(std::uint32_t kind, std::string_view payload);
-  void CheckStream(const char* action);
 
-  std::string path_;
-  std::string temporary_path_;
+  AtomicFile file_;
   TraceGeometry geometry_;
-  std::ofstream file_;
   std::vector<Recording> recordings_;
   std::uint64_t total_steps_ = 0;
   bool finished_ = false;

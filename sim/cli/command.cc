@@ -22,7 +22,7 @@ po::variables_map Parse(const Arguments& arguments, const po::options_descriptio
     po::notify(values);
   } catch (const po::error& error) {
     throw InputError({.where = {},
-                      .key = "sparseserve " + verb,
+                      .key = verb,
                       .what = error.what(),
                       .expected = "",
                       .hint = "see 'sparseserve " + verb + " --help'"});
@@ -34,15 +34,14 @@ std::int64_t ParseInteger(const std::string& value, const std::string& option, s
                           std::int64_t max) {
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc() || end != value.data() + value.size() || number < min || number > max) {
-    throw InputError(
-        {.where = {},
-         .key = "--" + option,
-         .what = "'" + value + "' does not do",
-         .expected = "an integer from " + std::to_string(min) + " to " + std::to_string(max),
-         .hint = ""});
-  }
-  return number;
+  const bool whole = error != std::errc::invalid_argument && end == value.data() + value.size();
+  if (whole && error == std::errc() && number >= min && number <= max) return number;
+  throw InputError(
+      {.where = {},
+       .key = "--" + option,
+       .what = "'" + value + "' is " + (whole ? "out of range" : "not an integer"),
+       .expected = "an integer from " + std::to_string(min) + " to " + std::to_string(max),
+       .hint = ""});
 }
 
 std::string FindDataRoot(const std::string& given) {

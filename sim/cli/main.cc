@@ -59,7 +59,7 @@ int Run(const Arguments& arguments) {
   const std::string close = sparseserve::ClosestMatch(word, names);
   throw sparseserve::InputError(
       {.where = {},
-       .key = "sparseserve",
+       .key = "",
        .what = "unknown verb '" + word + "'",
        .expected = "simulate, trace or model",
        .hint = close.empty() ? "see 'sparseserve --help'" : "did you mean '" + close + "'?"});

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "sim/cli/command.h"
+#include "sim/config/experiment.h"
 #include "sim/config/machine_loader.h"
 #include "sim/config/model_loader.h"
 #include "sim/config/name_resolver.h"
@@ -41,18 +42,12 @@ void PrintSizes(const llm::Architecture& m) {
   fmt::print("  source               {}\n", m.source);
 }
 
-void PrintCapacity(const llm::Architecture& model, const hardware::Machine& machine,
-                   std::int64_t tensor_parallel) {
-  serving::SystemConfig config;
-  config.model = model;
-  config.machine = machine;
-  config.tensor_parallel = tensor_parallel;
-  const serving::HbmBudget budget = serving::ComputeHbmBudget(config);
+void PrintCapacity(const serving::SystemConfig& config, const serving::HbmBudget& budget) {
   const scheduler::KvGeometry geometry = serving::ComputeGeometry(config);
   const std::int64_t block = geometry.block_row_bytes().value();
   const Bytes dram = serving::DramForKv(config);
-  fmt::print("\non {}, tensor parallel {} (per GPU, engine defaults)\n", machine.name,
-             tensor_parallel);
+  fmt::print("\non {}, tensor parallel {} (per GPU, engine defaults)\n", config.machine.name,
+             config.tensor_parallel);
   fmt::print("  {}\n", budget.Explain());
   fmt::print("  KV in HBM            {} tokens, all layers and heads\n",
              budget.kv.value() / block * geometry.block_tokens.value());
@@ -90,23 +85,30 @@ int Model(const Arguments& arguments) {
   const std::string name = values["model"].as<std::string>();
   if (values["action"].as<std::string>() != "info" || name.empty()) {
     throw InputError({.where = {},
-                      .key = "sparseserve model",
+                      .key = "model",
                       .what = "no 'info MODEL' is given",
                       .expected = "sparseserve model info MODEL",
                       .hint = "see 'sparseserve model --help'"});
   }
   const std::string root = FindDataRoot(values["data"].as<std::string>());
-  const llm::Architecture model =
+  serving::SystemConfig config;
+  config.model =
       config::LoadModel(config::ResolveName(config::Catalogue::kModel, name, root, {}, "MODEL"));
-  PrintSizes(model);
-  const std::string machine = values["machine"].as<std::string>();
-  if (machine.empty()) return kDone;
-  const std::int64_t tp =
+  config.tensor_parallel =
       ParseInteger(values["tensor-parallel"].as<std::string>(), "tensor-parallel", 1, 64);
-  PrintCapacity(model,
-                config::LoadMachine(config::ResolveName(config::Catalogue::kMachine, machine, root,
-                                                        {}, "--machine")),
-                tp);
+  const std::string machine = values["machine"].as<std::string>();
+  if (machine.empty()) {
+    PrintSizes(config.model);
+    return kDone;
+  }
+  config.machine = config::LoadMachine(
+      config::ResolveName(config::Catalogue::kMachine, machine, root, {}, "--machine"));
+  const std::string misfit =
+      config::ExplainMisfit(config.model, config.machine, config.tensor_parallel);
+  if (!misfit.empty()) throw InputError({{}, "--tensor-parallel", misfit, "", ""});
+  const serving::HbmBudget budget = serving::ComputeHbmBudget(config);
+  PrintSizes(config.model);
+  PrintCapacity(config, budget);
   return kDone;
 }
 

@@ -33,9 +33,9 @@ struct SimulateOptions {
 };
 
 // Runs one system and leaves its files in `out`/NAME.
-serving::RunResult RunSystem(const config::Experiment& experiment,
-                             const serving::SystemConfig& system, const SimulateOptions& options,
-                             report::Progress& progress) {
+serving::RunResult RunSystem(const config::Experiment& experiment, std::size_t index,
+                             const SimulateOptions& options, report::Progress& progress) {
+  const serving::SystemConfig& system = experiment.systems[index];
   report::RunDirectory directory(options.out + "/" + system.choice.name);
   report::IterationsCsv iterations(directory.Stage(report::kIterationsFile));
   serving::Timeline timeline(options.timeline_begin, options.timeline_end, kMaxSlices);
@@ -51,7 +51,7 @@ serving::RunResult RunSystem(const config::Experiment& experiment,
   report::WriteRequestsCsv(collector.requests(), directory.Stage(report::kRequestsFile));
   config::Node resolved = experiment.resolved;
   config::Node only = config::Node::List();
-  only.items.push_back(config::Node::Scalar(system.choice.name));
+  only.items.push_back(experiment.resolved.Find("systems")->items[index]);
   resolved.Set("systems", std::move(only));
   directory.Stage(report::kConfigFile, config::ToYaml(resolved));
   if (options.timeline) {
@@ -75,7 +75,7 @@ std::vector<serving::RunResult> RunAll(const config::Experiment& experiment,
   const auto work = [&] {
     for (std::size_t i = next++; i < count; i = next++) {
       try {
-        results[i] = RunSystem(experiment, experiment.systems[i], options, progress);
+        results[i] = RunSystem(experiment, i, options, progress);
       } catch (...) {
         failures[i] = std::current_exception();
       }
@@ -120,6 +120,21 @@ SimulateOptions ReadOptions(const po::variables_map& values) {
   return options;
 }
 
+// What other eviction policies would have made of the same accesses.
+void PrintReplays(const std::vector<serving::RunResult>& results) {
+  for (const serving::RunResult& result : results) {
+    if (result.eviction_replays.empty()) continue;
+    std::cout << "\nblock loads of " << result.summary.labels.system << ": "
+              << result.summary.totals.block_loads << "; the same accesses under";
+    const char* separator = " ";
+    for (const auto& replay : result.eviction_replays) {
+      std::cout << separator << replay.policy << " " << replay.block_loads;
+      separator = ", ";
+    }
+    std::cout << "\n";
+  }
+}
+
 void PrintResults(const config::Experiment& experiment,
                   const std::vector<serving::RunResult>& results, const std::string& json) {
   if (json == "-") {
@@ -136,11 +151,13 @@ void PrintResults(const config::Experiment& experiment,
             << results.front().budget.Explain() << "\n\n";
   if (results.size() == 1) {
     std::cout << report::ResultBlock(results.front().summary);
+    PrintReplays(results);
     return;
   }
   std::vector<metrics::Summary> summaries;
   for (const serving::RunResult& result : results) summaries.push_back(result.summary);
   std::cout << report::ComparisonTable(summaries);
+  PrintReplays(results);
 }
 
 po::options_description Options() {
@@ -161,6 +178,19 @@ po::options_description Options() {
       "record-selection", text(""),
       "record which blocks were selected into this file (one system)");
   return options;
+}
+
+void CheckRecordable(const config::Experiment& experiment) {
+  std::string what;
+  const serving::SystemChoice& first = experiment.systems.front().choice;
+  if (first.kv_home != serving::KvHome::kDram) what = first.name + " keeps all KV in HBM";
+  if (experiment.systems.size() != 1) what = "the experiment runs several systems";
+  if (what.empty()) return;
+  throw InputError({.where = {},
+                    .key = "--record-selection",
+                    .what = what,
+                    .expected = "one system with its KV in DRAM",
+                    .hint = "add --set 'systems=[sparseserve]'"});
 }
 
 }  // namespace
@@ -188,7 +218,7 @@ int Simulate(const Arguments& arguments) {
   const std::string path = values["experiment"].as<std::string>();
   if (path.empty()) {
     throw InputError({.where = {},
-                      .key = "sparseserve simulate",
+                      .key = "simulate",
                       .what = "no experiment is given",
                       .expected = "sparseserve simulate EXPERIMENT.yaml",
                       .hint = "try configs/run/longbench.yaml"});
@@ -203,23 +233,23 @@ int Simulate(const Arguments& arguments) {
   }
   std::vector<std::string> overrides = values["set"].as<std::vector<std::string>>();
   const std::string seed = values["seed"].as<std::string>();
-  if (!seed.empty()) overrides.push_back("seed=" + seed);
+  if (!seed.empty())
+    overrides.push_back("seed=" + std::to_string(ParseInteger(seed, "seed", 0, INT64_MAX)));
   const config::Experiment experiment =
       config::LoadExperiment(path, overrides, FindDataRoot(values["data"].as<std::string>()));
   SimulateOptions run = ReadOptions(values);
   if (run.out.empty()) run.out = "out/" + experiment.name;
-  if (!run.record_selection.empty() && experiment.systems.size() != 1) {
-    throw InputError({.where = {},
-                      .key = "--record-selection",
-                      .what = "the experiment runs several systems",
-                      .expected = "one system",
-                      .hint = "add --set 'systems=[sparseserve]'"});
+  if (!run.record_selection.empty()) CheckRecordable(experiment);
+  std::vector<serving::RunResult> results;
+  try {
+    const serving::WorkloadBounds bounds =
+        serving::ScanWorkload(*traces::OpenWorkload(experiment.workload));
+    for (const serving::SystemConfig& system : experiment.systems)
+      serving::CheckFeasible(system, bounds);
+    results = RunAll(experiment, run, bounds.num_requests);
+  } catch (const InputError& error) {
+    throw config::Locate(error, experiment.source);
   }
-  const serving::WorkloadBounds bounds =
-      serving::ScanWorkload(*traces::OpenWorkload(experiment.workload));
-  for (const serving::SystemConfig& system : experiment.systems)
-    serving::CheckFeasible(system, bounds);
-  const std::vector<serving::RunResult> results = RunAll(experiment, run, bounds.num_requests);
   PrintResults(experiment, results, json);
   std::cerr << "results in " << run.out << "\n";
   return kDone;

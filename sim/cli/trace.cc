@@ -33,7 +33,7 @@ constexpr const char* kExamples =
 
 [[noreturn]] void Reject(std::string what, std::string expected) {
   throw InputError({.where = {},
-                    .key = "sparseserve trace",
+                    .key = "trace",
                     .what = std::move(what),
                     .expected = std::move(expected),
                     .hint = "see 'sparseserve trace --help'"});
@@ -128,6 +128,8 @@ int Trace(const Arguments& arguments) {
            action == "generate" ? "longbench or synthetic" : "a trace file");
   if (action == "info") return PrintInfo(ReadOptions("trace", what, values));
   if (action == "convert") return Write(ReadOptions("trace", what, values), values);
+  if (action == "generate" && what != "longbench" && what != "synthetic")
+    Reject("no generator is called '" + what + "'", "longbench or synthetic");
   if (action == "generate") return Write(ReadOptions(what, "", values), values);
   Reject("unknown action '" + action + "'", "info, convert or generate");
 }

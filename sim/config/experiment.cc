@@ -1,7 +1,10 @@
 #include "sim/config/experiment.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <utility>
 
+#include "models/selection/overlap_curve.h"
 #include "sim/config/calibration_loader.h"
 #include "sim/config/machine_loader.h"
 #include "sim/config/model_loader.h"
@@ -138,8 +141,14 @@ void ReadMemory(MapReader& root, SystemConfig& system) {
                   {.doc = "DRAM for KV of one replica; 0: an equal share of the host"});
   reader.Optional("eviction", m.eviction,
                   {.doc = "which unit leaves HBM", .one_of = kvcache::EvictionPolicyNames()});
+  std::vector<std::string> replayable = kvcache::EvictionPolicyNames();
+  replayable.emplace_back("opt");
+  reader.Optional(
+      "replay_evictions", m.replay_evictions,
+      {.doc = "policies that replay the run's accesses afterwards; opt is Belady's bound",
+       .one_of = replayable});
   reader.Optional("working_set_window", m.working_set_window,
-                  {.doc = "w: steps whose selections make the working set", .min = 1, .max = 4096});
+                  {.doc = "w: steps whose selections make the working set", .min = 1, .max = 255});
 }
 
 void ReadServiceLevel(MapReader& root, metrics::ServiceLevel& slo) {
@@ -157,20 +166,15 @@ void ReadServiceLevel(MapReader& root, metrics::ServiceLevel& slo) {
 
 void LoadNamed(const Names& names, const std::string& data_root, const Node& root,
                SystemConfig& system) {
-  const auto where = [&](const char* outer, const char* key) {
-    const Node* node = root.Find(outer);
-    const Node* leaf = node != nullptr && key[0] != '\0' ? node->Find(key) : node;
-    return leaf != nullptr ? leaf->where : root.where;
-  };
   system.model = LoadModel(
-      ResolveName(Catalogue::kModel, names.model, data_root, where("model", ""), "model"));
-  const SourceLoc machine_at = where("hardware", "machine");
+      ResolveName(Catalogue::kModel, names.model, data_root, PlaceOf(root, "model"), "model"));
+  const SourceLoc machine_at = PlaceOf(root, "hardware.machine");
   system.machine = LoadMachine(
       ResolveName(Catalogue::kMachine, names.machine, data_root, machine_at, "hardware.machine"));
   const bool own = names.calibration.empty();
   system.calibration = LoadCalibration(
       ResolveName(Catalogue::kCalibration, own ? system.machine.calibration : names.calibration,
-                  data_root, own ? machine_at : where("hardware", "calibration"),
+                  data_root, own ? machine_at : PlaceOf(root, "hardware.calibration"),
                   own ? "hardware.machine" : "hardware.calibration"));
 }
 
@@ -184,28 +188,56 @@ void ResolvePath(const Node& root, const char* outer, const char* key, std::stri
 }
 
 // What one value alone cannot show.
-void CheckTogether(const SystemConfig& system, const SourceLoc& where) {
-  const auto reject = [&](const char* key, std::string what, std::string hint) {
-    throw InputError({.where = where,
-                      .key = key,
-                      .what = std::move(what),
-                      .expected = "",
-                      .hint = std::move(hint)});
-  };
-  const std::int64_t tp = system.tensor_parallel;
-  if (tp > system.machine.num_gpus) {
-    reject("hardware.tensor_parallel",
-           std::to_string(tp) + " GPUs, but " + system.machine.name + " has " +
-               std::to_string(system.machine.num_gpus),
-           "a replica lives in one machine");
-  }
-  const std::int64_t heads = llm::KvUnitsPerLayer(system.model);
-  if (heads % tp != 0 && tp % heads != 0) {
-    reject("hardware.tensor_parallel",
-           std::to_string(heads) + " KV heads do not divide among " + std::to_string(tp) + " GPUs",
-           "use a divisor or a multiple of the number of KV heads");
+void CheckTogether(const SystemConfig& system) {
+  const std::string misfit = ExplainMisfit(system.model, system.machine, system.tensor_parallel);
+  if (!misfit.empty()) throw InputError({{}, "hardware.tensor_parallel", misfit, "", ""});
+  if (!system.selection_trace.empty() &&
+      !std::filesystem::is_regular_file(system.selection_trace)) {
+    throw InputError({{},
+                      "locality.trace",
+                      "'" + system.selection_trace + "' is no file",
+                      "a recording made by simulate --record-selection",
+                      ""});
   }
   selection::Validate(system.selection);
+  selection::OverlapCurve{system.locality.overlap};
+}
+
+// A name becomes a folder of results.
+void CheckName(MapReader& reader, const std::string& name) {
+  if (!reader.Has("name") ||
+      (name != "." && name != ".." && !name.empty() && name.find('/') == std::string::npos)) {
+    return;
+  }
+  reader.AddProblem("name", {"'" + name + "' cannot name a folder", "a word without '/'", ""});
+}
+
+// Makes the paths of `resolved` independent of the file they stood in; names stay names.
+void MakePathsAbsolute(const Node& root, const Experiment& experiment, const SystemConfig& base,
+                       Node& resolved) {
+  namespace fs = std::filesystem;
+  const auto absolute = [](const std::string& path) {
+    return Node::Scalar(fs::absolute(path).lexically_normal().string());
+  };
+  const auto place = [&](Node* value, Catalogue catalogue, const SourceLoc& where) {
+    if (value == nullptr || !IsPath(value->scalar)) return;
+    *value = absolute(ResolveName(catalogue, value->scalar, "", where));
+  };
+  place(resolved.Find("model"), Catalogue::kModel, PlaceOf(root, "model"));
+  Node& hardware = *resolved.Find("hardware");
+  place(hardware.Find("machine"), Catalogue::kMachine, PlaceOf(root, "hardware.machine"));
+  place(hardware.Find("calibration"), Catalogue::kCalibration,
+        PlaceOf(root, "hardware.calibration"));
+  Node& systems = *resolved.Find("systems");
+  for (std::size_t i = 0; i < systems.items.size(); ++i) {
+    place(&systems.items[i], Catalogue::kSystem, root.Find("systems")->items[i].where);
+  }
+  if (!experiment.workload.path.empty()) {
+    resolved.Find("workload")->Set("path", absolute(experiment.workload.path));
+  }
+  if (!base.selection_trace.empty()) {
+    resolved.Find("locality")->Set("trace", absolute(base.selection_trace));
+  }
 }
 
 }  // namespace
@@ -215,6 +247,7 @@ serving::SystemChoice LoadSystem(const std::string& path, Schema* schema) {
   MapReader reader(root, schema);
   serving::SystemChoice choice;
   reader.Required("name", choice.name, {.doc = "name in results"});
+  CheckName(reader, choice.name);
   reader.RequiredEnum("attention", choice.attention, kAttentions,
                       {.doc = "what a query attends to"});
   reader.RequiredEnum("kv_home", choice.kv_home, kKvHomes,
@@ -248,7 +281,9 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
   Experiment experiment;
   SystemConfig base;
   Names names;
-  reader.Required("name", experiment.name, {.doc = "name of the experiment"});
+  reader.Required("name", experiment.name,
+                  {.doc = "name of the experiment; results go to out/NAME"});
+  CheckName(reader, experiment.name);
   reader.Required("systems", names.systems,
                   {.doc = "names in configs/systems, or paths; each is run"});
   reader.Required("model", names.model, {.doc = "name in models/llm/configs, or a path"});
@@ -263,18 +298,24 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
   engine.Optional("host_overhead", base.host_overhead,
                   {.doc = "host work per iteration that the GPU waits for; an assumption"});
   ReadServiceLevel(reader, experiment.slo);
-  if (names.systems.empty() && reader.Has("systems")) {
+  const Node* systems = root.Find("systems");
+  if (systems != nullptr && systems->kind == NodeKind::kList && systems->items.empty()) {
     reader.AddProblem("systems", {"the list is empty", "at least one system", ""});
   }
   reader.Finish();
   experiment.resolved = reader.Resolved();
   ResolvePath(root, "workload", "path", experiment.workload.path);
   ResolvePath(root, "locality", "trace", base.selection_trace);
+  MakePathsAbsolute(root, experiment, base, experiment.resolved);
   base.seed = experiment.seed;
   LoadNamed(names, data_root, root, base);
-  CheckTogether(base, root.where);
+  try {
+    CheckTogether(base);
+  } catch (const InputError& error) {
+    throw Locate(error, root);
+  }
   for (std::size_t i = 0; i < names.systems.size(); ++i) {
-    const SourceLoc where = root.Find("systems")->items[i].where;
+    const SourceLoc where = systems->items[i].where;
     const std::string key = "systems[" + std::to_string(i) + "]";
     base.choice =
         LoadSystem(ResolveName(Catalogue::kSystem, names.systems[i], data_root, where, key));
@@ -289,7 +330,45 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
     }
     experiment.systems.push_back(base);
   }
+  experiment.source = std::move(root);
   return experiment;
+}
+
+SourceLoc PlaceOf(const Node& root, std::string_view key) {
+  const Node* node = &root;
+  SourceLoc place = root.where;
+  while (!key.empty()) {
+    const std::string_view step = key.substr(0, key.find('.'));
+    key.remove_prefix(std::min(key.size(), step.size() + 1));
+    std::size_t i = 0;
+    while (i < node->keys.size() && node->keys[i].text != step) ++i;
+    if (i == node->keys.size()) return place;
+    place = node->keys[i].where;
+    node = &node->items[i];
+  }
+  return place;
+}
+
+InputError Locate(const InputError& error, const Node& root) {
+  if (!error.problem().where.file.empty()) return error;
+  InputProblem problem = error.problem();
+  problem.where = PlaceOf(root, problem.key);
+  return InputError(std::move(problem));
+}
+
+std::string ExplainMisfit(const llm::Architecture& model, const hardware::Machine& machine,
+                          std::int64_t tensor_parallel) {
+  const std::string gpus = std::to_string(tensor_parallel) + " GPUs";
+  if (tensor_parallel > machine.num_gpus) {
+    return gpus + ", but " + machine.name + " has " + std::to_string(machine.num_gpus) +
+           ", and a replica lives in one machine";
+  }
+  const std::int64_t heads = llm::KvUnitsPerLayer(model);
+  if (heads % tensor_parallel != 0 && tensor_parallel % heads != 0) {
+    return "the " + std::to_string(heads) + " KV heads of " + model.name + " do not divide among " +
+           gpus;
+  }
+  return "";
 }
 
 }  // namespace sparseserve::config

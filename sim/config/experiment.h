@@ -20,7 +20,8 @@ struct Experiment {
   traces::Workload workload;
   metrics::ServiceLevel slo;
   std::uint64_t seed = 1;
-  Node resolved;  // all values in force, defaults included; running it again gives the same run
+  Node source;    // the file with the overrides applied
+  Node resolved;  // all values in force, defaults included, paths absolute; it gives the same run
 };
 
 // Reads `path` after applying the `overrides` ("a.b=value") and everything that it names: systems,
@@ -31,5 +32,15 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
 
 // Reads a system file: configs/systems/NAME.yaml.
 serving::SystemChoice LoadSystem(const std::string& path, Schema* schema = nullptr);
+
+// Where `key` ("memory.kv_pool") stands in an experiment, else the closest key around it.
+SourceLoc PlaceOf(const Node& root, std::string_view key);
+// `error`; if it names a key and no file (what shows only when the parts meet: a prompt that fits
+// nowhere), then with the place of the key.
+InputError Locate(const InputError& error, const Node& root);
+
+// Why a model cannot be spread over so many GPUs of a machine; empty if it can.
+std::string ExplainMisfit(const llm::Architecture& model, const hardware::Machine& machine,
+                          std::int64_t tensor_parallel);
 
 }  // namespace sparseserve::config

@@ -30,12 +30,12 @@ Shelf ShelfOf(Catalogue catalogue) {
   return {};
 }
 
+}  // namespace
+
 bool IsPath(const std::string& value) {
   return value.find('/') != std::string::npos || value.ends_with(".yaml") ||
          value.ends_with(".yml") || value.ends_with(".json");
 }
-
-}  // namespace
 
 std::string ResolveName(Catalogue catalogue, const std::string& value, const std::string& data_root,
                         const SourceLoc& where, const std::string& key) {

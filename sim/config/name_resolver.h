@@ -15,6 +15,9 @@ namespace sparseserve::config {
 // The models, machines, calibration records and systems that come with the software.
 enum class Catalogue : std::uint8_t { kModel, kMachine, kCalibration, kSystem };
 
+// Whether `value` is a path, and not a name of a catalogue.
+bool IsPath(const std::string& value);
+
 // The path of the file that `value` names. `data_root` is the directory that holds models/,
 // calibration/ and configs/; `where` and `key` say where the value stands. Throws InputError for an
 // unknown name, with the known ones; whether a path exists shows when it is read.

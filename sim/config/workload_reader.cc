@@ -32,8 +32,10 @@ void ReadArrivals(MapReader& reader, bool generated, traces::ArrivalOptions& arr
   arrivals.kind = generated ? ArrivalKind::kPoisson : ArrivalKind::kAsRecorded;
   reader.OptionalEnum("arrivals", arrivals.kind, kArrivals,
                       {.doc = "arrival process; a trace's own times, or drawn at `rate`"});
-  const Field rate{
-      .doc = "requests per second, in the mean", .positive = true, .real = RealKind::kPerSecond};
+  const Field rate{.doc = "requests per second, in the mean",
+                   .min = 1e-6,
+                   .max = 1e9,
+                   .real = RealKind::kPerSecond};
   if (arrivals.kind == ArrivalKind::kAsRecorded) {
     if (generated) {
       reader.AddProblem("arrivals", {"a generated workload has no recorded times",
@@ -55,11 +57,15 @@ void ReadArrivals(MapReader& reader, bool generated, traces::ArrivalOptions& arr
 void ReadLengths(MapReader& parent, const char* key, traces::LengthDistribution& lengths) {
   MapReader reader = parent.OptionalMap(key, "synthetic: distribution of the lengths, in tokens");
   reader.OptionalEnum("kind", lengths.kind, kLengths, {.doc = "kind of distribution"});
-  reader.Optional("mean", lengths.mean, {.doc = "tokens; not used by uniform", .positive = true});
+  reader.Optional("mean", lengths.mean,
+                  {.doc = "tokens; not used by uniform", .min = 1, .max = 1e9});
   reader.Optional("standard_deviation", lengths.standard_deviation,
-                  {.doc = "tokens; normal and lognormal"});
-  reader.Optional("min", lengths.min, {.doc = "shortest", .min = 1});
-  reader.Optional("max", lengths.max, {.doc = "longest", .min = 1});
+                  {.doc = "tokens; normal and lognormal", .max = 1e9});
+  reader.Optional("min", lengths.min, {.doc = "shortest", .min = 1, .max = 1e9});
+  reader.Optional("max", lengths.max, {.doc = "longest", .min = 1, .max = 1e9});
+  if (lengths.min > lengths.max) {
+    reader.AddProblem(reader.Has("min") ? "min" : "max", {"min is above max", "min <= max", ""});
+  }
 }
 
 void ReadTrace(MapReader& reader, traces::Workload& workload) {
@@ -82,7 +88,8 @@ void ReadTrace(MapReader& reader, traces::Workload& workload) {
 void ReadLongBench(MapReader& reader, const std::string& data_root,
                    traces::LongBenchOptions& options) {
   options.table = "traces/longbench_lengths.csv";
-  reader.Optional("table", options.table, {.doc = "longbench: lengths per sample"});
+  reader.Optional("table", options.table,
+                  {.doc = "longbench: lengths per sample; relative to the directory of --data"});
   if (options.table.front() != '/') {
     options.table = (std::filesystem::path(data_root) / options.table).lexically_normal().string();
   }
@@ -100,8 +107,10 @@ void ReadLongBench(MapReader& reader, const std::string& data_root,
 void ReadWorkload(MapReader& root, std::uint64_t seed, const std::string& data_root,
                   traces::Workload& workload) {
   MapReader reader = root.Map("workload", "the requests");
-  reader.RequiredEnum("source", workload.source, kSources,
-                      {.doc = "a recorded trace or a generator"});
+  if (!reader.RequiredEnum("source", workload.source, kSources,
+                           {.doc = "a recorded trace or a generator"})) {
+    return reader.Ignore();
+  }
   const bool generated = workload.source != WorkloadSource::kTrace;
   ReadArrivals(reader, generated, workload.arrivals);
   workload.num_requests = generated ? 1000 : 0;

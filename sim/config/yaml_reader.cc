@@ -257,6 +257,8 @@ void MapReader::AddProblem(std::string_view key, Complaint complaint) {
                      std::move(complaint));
 }
 
+void MapReader::Ignore() { record_->silent = true; }
+
 void MapReader::Finish() {
   state_->finished = true;
   std::vector<InputProblem> problems;

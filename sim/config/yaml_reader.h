@@ -60,9 +60,10 @@ class MapReader {
   template <typename T>
   void Optional(std::string_view key, T& value, const Field& field = {});
 
-  // An enum by the names of `table`, an array or vector of EnumName<E>.
+  // An enum by the names of `table`, an array or vector of EnumName<E>. RequiredEnum returns
+  // whether it has one.
   template <typename E, typename Table>
-  void RequiredEnum(std::string_view key, E& value, const Table& table, Field field = {});
+  bool RequiredEnum(std::string_view key, E& value, const Table& table, Field field = {});
   template <typename E, typename Table>
   void OptionalEnum(std::string_view key, E& value, const Table& table, Field field = {});
 
@@ -84,6 +85,9 @@ class MapReader {
 
   // Notes a problem that only the caller can see, at the place of `key` ("" for the map itself).
   void AddProblem(std::string_view key, Complaint complaint);
+  // Reports nothing more about this map, unknown keys included: for a value that decides which keys
+  // there are, and is wrong.
+  void Ignore();
   // Throws InputError if there was any problem. Call once, on the reader made from the root.
   void Finish();
   // The values in force, defaults included, in the order of reading. REQUIRES: Finish() returned.
@@ -104,13 +108,14 @@ class MapReader {
 };
 
 template <typename E, typename Table>
-void MapReader::RequiredEnum(std::string_view key, E& value, const Table& table, Field field) {
+bool MapReader::RequiredEnum(std::string_view key, E& value, const Table& table, Field field) {
   std::string name;
   for (const auto& entry : table) field.one_of.emplace_back(entry.name);
   Required(key, name, field);
   for (const auto& entry : table) {
     if (name == entry.name) value = entry.value;
   }
+  return !name.empty();
 }
 
 template <typename E, typename Table>

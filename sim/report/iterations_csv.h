@@ -3,7 +3,7 @@
 #pragma once
 
 #include "sim/metrics/collector.h"
-#include "sim/report/atomic_file.h"
+#include "sim/core/atomic_file.h"
 #include "sim/report/csv_row.h"
 
 namespace sparseserve::report {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "sim/metrics/collector.h"
-#include "sim/report/atomic_file.h"
+#include "sim/core/atomic_file.h"
 
 namespace sparseserve::report {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "sim/report/atomic_file.h"
+#include "sim/core/atomic_file.h"
 
 namespace sparseserve::report {
 

@@ -117,6 +117,9 @@ void AddExtensions(const serving::RunResult& run, Json& json) {
                        {"d2h_s", Finite(totals.d2h_busy.value())},
                        {"scatter_s", Finite(totals.scatter_busy.value())}};
   json["overlap"] = OverlapJson(run);
+  Json replays = Json::object();
+  for (const auto& replay : run.eviction_replays) replays[replay.policy] = replay.block_loads;
+  json["eviction_replay_block_loads"] = replays;
   json["cost_provenance"] = run.cost_provenance;
 }
 

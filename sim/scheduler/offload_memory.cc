@@ -63,6 +63,10 @@ std::string OffloadMemory::WhyNever(Tokens prompt) const {
   return "";
 }
 
+bool OffloadMemory::FitsBesideDecodes(std::int64_t slots) const {
+  return cache_.reserved_slots() + layer_slots_ + slots <= cache_.capacity_slots();
+}
+
 bool OffloadMemory::ReserveSpace(Holding& holding, std::int64_t slots) {
   const std::int64_t more = slots - holding.space.size();
   if (more <= 0) return true;
@@ -98,8 +102,9 @@ bool OffloadMemory::Admit(RequestIndex index, const RequestState& request) {
       promised_slots_ + metadata_slots_ > 0) {
     return false;
   }
-  cache_.AddRequest(index);
   const bool chunked = config_.prefill == PrefillMode::kChunked;
+  if (!FitsBesideDecodes(metadata + (chunked ? 0 : promised))) return false;
+  cache_.AddRequest(index);
   if (!cache_.ReserveDram(index, blocks) || !ReserveMetadata(holding, metadata) ||
       !(chunked || ReserveSpace(holding, promised))) {
     holding.live = true;
@@ -116,7 +121,9 @@ bool OffloadMemory::Admit(RequestIndex index, const RequestState& request) {
 Grow OffloadMemory::GrowPrefill(const PrefillPiece& piece, const RequestState&) {
   if (config_.prefill == PrefillMode::kLayerSegmented) return Grow::kDone;
   Holding& holding = At(piece.request);
-  if (!ReserveSpace(holding, BlocksOf(piece.end) * geometry_.lanes())) return Grow::kDefer;
+  const std::int64_t slots = BlocksOf(piece.end) * geometry_.lanes();
+  if (!FitsBesideDecodes(slots - holding.space.size()) || !ReserveSpace(holding, slots))
+    return Grow::kDefer;
   holding.last_chunk_block = holding.chunk_block;
   holding.chunk_block = piece.begin.value() / geometry_.block_tokens.value();
   return Grow::kDone;
@@ -141,17 +148,16 @@ Grow OffloadMemory::GrowDecode(RequestIndex index, const RequestState& request, 
   Holding& holding = At(index);
   const std::int64_t blocks = BlocksOf(request.context());
   const std::int64_t layer_slots = FloorSlots(blocks);
-  const std::int64_t reserved = cache_.reserved_slots();
-  if (reserved + layer_slots_ + layer_slots > cache_.capacity_slots()) {
+  const std::int64_t metadata =
+      std::max<std::int64_t>(0, MetadataSlots(blocks) - holding.metadata.size());
+  if (!FitsBesideDecodes(metadata + layer_slots)) {
     return layer_slots_ > 0 ? Grow::kDefer : Grow::kFull;
   }
   while (cache_.num_blocks(index) < blocks) {
     const std::int64_t next = cache_.num_blocks(index) + 1;
     if (!cache_.ReserveDram(index, next)) return Grow::kFull;
-    const std::int64_t metadata = MetadataSlots(next);
-    if (reserved + metadata - holding.metadata.size() + FloorSlots(next) > cache_.capacity_slots())
-      return Grow::kFull;
-    if (!ReserveMetadata(holding, metadata) || !cache_.AppendBlock(index)) return Grow::kDefer;
+    if (!ReserveMetadata(holding, MetadataSlots(next)) || !cache_.AppendBlock(index))
+      return Grow::kDefer;
   }
   layer_slots_ += layer_slots;
   cache_.MarkTailDirty(index, ticket);

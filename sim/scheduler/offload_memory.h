@@ -73,6 +73,8 @@ class OffloadMemory : public KvMemory {
   std::int64_t MetadataSlots(std::int64_t blocks) const;
   std::int64_t PrefillSlots(Tokens prompt) const;      // at its largest
   std::int64_t FloorSlots(std::int64_t blocks) const;  // one decode of that context, alone
+  // Whether that much can be reserved and leave the decodes planned so far their layer's selection.
+  bool FitsBesideDecodes(std::int64_t slots) const;
   bool ReserveSpace(Holding& holding, std::int64_t slots);
   void ReleaseSpace(Holding& holding);
   bool ReserveMetadata(Holding& holding, std::int64_t slots);

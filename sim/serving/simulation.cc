@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 
 #include "models/selection/recording_model.h"
 #include "models/selection/replay_model.h"
 #include "models/selection/selection_trace.h"
 #include "sim/core/check.h"
 #include "sim/core/error.h"
+#include "sim/kvcache/access_trace.h"
+#include "sim/kvcache/replay.h"
 #include "sim/scheduler/offload_memory.h"
 #include "sim/scheduler/paged_memory.h"
 #include "sim/serving/simulated_executor.h"
@@ -142,7 +145,8 @@ metrics::RunLabels MakeLabels(const SystemConfig& config, bool extrapolated,
   return labels;
 }
 
-metrics::KvFigures KvFiguresOf(const SystemConfig& config, const scheduler::KvGeometry& geometry,
+// Of one GPU of each replica: under tensor parallelism all of them do the same.
+metrics::KvFigures KvFiguresOf(const scheduler::KvGeometry& geometry,
                                const std::vector<std::unique_ptr<Replica>>& replicas,
                                const std::vector<kvcache::KvCache*>& caches) {
   metrics::KvFigures kv;
@@ -151,7 +155,7 @@ metrics::KvFigures KvFiguresOf(const SystemConfig& config, const scheduler::KvGe
     const scheduler::KvMemory& memory = replicas[i]->memory();
     kv.hbm_capacity_blocks += memory.capacity_blocks();
     kv.hbm_peak_blocks += memory.hbm_peak_blocks();
-    kv.dram_peak_bytes += memory.dram_peak() * config.tensor_parallel;
+    kv.dram_peak_bytes += memory.dram_peak();
     if (caches[i] != nullptr) kv.evictions += caches[i]->stats().evictions;
   }
   return kv;
@@ -241,6 +245,7 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   std::vector<std::unique_ptr<Replica>> replicas;
   std::vector<kvcache::KvCache*> caches;
   std::vector<const OwningExecutor*> executors;
+  std::deque<kvcache::AccessRecorder> recorders;  // of the accesses, one per replica
   for (std::int64_t i = 0; i < config.replicas; ++i) {
     ReplicaParts parts = MakeMemory(config, geometry, result.budget.kv);
     const bool first = i == 0;
@@ -249,6 +254,8 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
         offloads ? MakeSelection(config, geometry, record ? &*record : nullptr) : Selection{},
         first ? &meter : nullptr, first ? observers.timeline : nullptr);
     caches.push_back(parts.cache);
+    if (offloads && !config.memory.replay_evictions.empty())
+      parts.cache->set_recorder(&recorders.emplace_back());
     executors.push_back(executor.get());
     replicas.push_back(std::make_unique<Replica>(static_cast<std::int32_t>(i), Scheduling(config),
                                                  geometry.num_layers, std::move(parts.memory),
@@ -259,6 +266,12 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   engine.Run();
   CheckTotals(collector, geometry, caches, config.replicas);
   if (record) record->Finish();
+  for (const std::string& policy : config.memory.replay_evictions) {
+    RunResult::EvictionReplay replay{policy, 0};
+    for (const auto& recorder : recorders)
+      replay.block_loads += kvcache::ReplayLoads(recorder.trace(), policy);
+    if (offloads) result.eviction_replays.push_back(replay);
+  }
 
   bool extrapolated = false;
   std::int64_t extrapolated_steps = 0;
@@ -269,9 +282,9 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - wall_start;
   const metrics::PerfFigures perf{
       .wall_s = wall.count(), .events = engine.num_events(), .block_touches = 0};
-  result.summary = metrics::Summarize(
-      collector, slo, config.replicas, MakeLabels(config, extrapolated, extrapolated_steps),
-      KvFiguresOf(config, geometry, engine.replicas(), caches), perf);
+  result.summary = metrics::Summarize(collector, slo, config.replicas,
+                                      MakeLabels(config, extrapolated, extrapolated_steps),
+                                      KvFiguresOf(geometry, engine.replicas(), caches), perf);
   return result;
 }
 

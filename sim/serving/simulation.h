@@ -42,6 +42,13 @@ struct RunResult {
     double realised;
   };
   std::vector<OverlapPoint> overlap;
+  // Loads of the same accesses under other eviction policies, summed over replicas
+  // (memory.replay_evictions).
+  struct EvictionReplay {
+    std::string policy;
+    std::int64_t block_loads;
+  };
+  std::vector<EvictionReplay> eviction_replays;
 };
 
 // Throws InputError when the system cannot be built or the longest prompt could never be served.

@@ -42,23 +42,31 @@ HbmBudget ComputeHbmBudget(const SystemConfig& config) {
   b.framework = config.memory.framework;
   b.kv = b.usable - b.weights - b.activations - b.framework;
   const Bytes wanted = config.memory.kv_pool;
-  if (b.kv <= Bytes(0) || wanted > b.kv) {
-    throw InputError(
-        {.where = {},
-         .key = wanted > b.kv && b.kv > Bytes(0) ? "memory.kv_pool" : "model",
-         .what = config.model.name + " on " + config.machine.name + ": " + b.Explain() +
-                 (wanted > Bytes(0) ? ", but " + ToString(wanted) + " are asked for" : ""),
-         .expected = "KV memory above zero",
-         .hint = "use a larger GPU, tensor_parallel, or a smaller model"});
+  const std::string name = config.model.name + " on " + config.machine.name;
+  if (b.kv <= Bytes(0)) {
+    throw InputError({.where = {},
+                      .key = "model",
+                      .what = name + " leaves no KV memory: " + b.Explain(),
+                      .expected = "",
+                      .hint = "use a larger GPU, tensor_parallel, or a smaller model"});
+  }
+  if (wanted > b.kv) {
+    throw InputError({.where = {},
+                      .key = "memory.kv_pool",
+                      .what = ToString(wanted) + " are more than " + name + " leaves",
+                      .expected = "at most " + ToString(b.kv),
+                      .hint = b.Explain()});
   }
   if (wanted > Bytes(0)) b.kv = wanted;
   return b;
 }
 
 std::string HbmBudget::Explain() const {
+  const Bytes rest = usable - weights - activations - framework;
   return "KV memory = usable " + ToString(usable) + " of " + ToString(capacity) + " - weights " +
          ToString(weights) + " - activations " + ToString(activations) + " - framework " +
-         ToString(framework) + " = " + ToString(usable - weights - activations - framework);
+         ToString(framework) + " = " + ToString(rest) +
+         (kv < rest && kv > Bytes(0) ? ", of which memory.kv_pool takes " + ToString(kv) : "");
 }
 
 scheduler::KvGeometry ComputeGeometry(const SystemConfig& config) {

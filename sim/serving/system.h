@@ -39,6 +39,9 @@ struct MemoryConfig {
   double dram_utilization = 0.9;  // of the host's DRAM, what may hold KV
   Bytes dram{0};                  // DRAM for KV of one replica; 0: an equal share of the host
   std::string eviction = "lru";
+  // Policies that replay the finished run's accesses, "opt" (Belady's bound) among them: what would
+  // each have loaded? Memory: 4 bytes per unit that joined or left a selection.
+  std::vector<std::string> replay_evictions;
   std::int64_t working_set_window = 12;  // steps; the paper's w
 };
 

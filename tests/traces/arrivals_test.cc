@@ -94,10 +94,10 @@ TEST(ArrivalClockTest, RejectsOptionsOutOfRange) {
     return ErrorOf([&] { ArrivalClock({kind, rate, cv}, 1); });
   };
   EXPECT_THAT(error(ArrivalKind::kAsRecorded, 1, 1), HasSubstr("arrivals: there are no recorded"));
-  EXPECT_THAT(error(ArrivalKind::kPoisson, 0, 1), HasSubstr("rate_per_s: "));
-  EXPECT_THAT(error(ArrivalKind::kPoisson, -3, 1), HasSubstr("rate_per_s: "));
-  EXPECT_THAT(error(ArrivalKind::kPoisson, std::nan(""), 1), HasSubstr("rate_per_s: "));
-  EXPECT_THAT(error(ArrivalKind::kGamma, 1, 0), HasSubstr("cv: "));
+  EXPECT_THAT(error(ArrivalKind::kPoisson, 0, 1), HasSubstr("workload.rate: "));
+  EXPECT_THAT(error(ArrivalKind::kPoisson, -3, 1), HasSubstr("workload.rate: "));
+  EXPECT_THAT(error(ArrivalKind::kPoisson, std::nan(""), 1), HasSubstr("workload.rate: "));
+  EXPECT_THAT(error(ArrivalKind::kGamma, 1, 0), HasSubstr("workload.cv: "));
   ArrivalClock slow({ArrivalKind::kConstant, 1e-6, 1}, 1);
   EXPECT_THAT(ErrorOf([&] {
                 while (true) slow.Next();

@@ -124,8 +124,8 @@ TEST(LongBenchTest, NamesBadOptionsAndTables) {
   options.tasks = {"qaspar"};
   EXPECT_THAT(
       ErrorOf([&] { GenerateLongBench(options); }),
-      HasSubstr("traces/longbench_lengths.csv: tasks: no samples of task 'qaspar'; expected "
-                "tasks of the table; is 'qasper' meant?"));
+      HasSubstr("workload.tasks: no samples of task 'qaspar'; expected tasks of "
+                "traces/longbench_lengths.csv; is 'qasper' meant?"));
   options.tasks.clear();
   EXPECT_THAT(ErrorOf([&] { GenerateLongBench(options); }), HasSubstr("tasks: the list is empty"));
   options.tasks = {"a"};

@@ -196,16 +196,17 @@ TEST(SelectionTraceTest, AnUnfinishedTraceLeavesNothingBehind) {
   {
     SelectionTraceWriter writer(path, kGeometry);
     EXPECT_FALSE(std::filesystem::exists(path));
-    EXPECT_TRUE(std::filesystem::exists(path + ".partial"));
+    EXPECT_TRUE(std::filesystem::exists(path + ".tmp." + std::to_string(::getpid())));
   }
-  EXPECT_FALSE(std::filesystem::exists(path + ".partial"));
+  EXPECT_FALSE(std::filesystem::exists(path + ".tmp." + std::to_string(::getpid())));
 }
 
 TEST(SelectionTraceTest, FailuresOfTheFileSystemAreSystemErrors) {
   EXPECT_THROW(SelectionTraceWriter("/nonexistent/trace", kGeometry), std::system_error);
   EXPECT_THROW(ReplayModel("/nonexistent/trace", kGeometry), std::system_error);
   if (std::filesystem::exists("/dev/full")) {
-    std::filesystem::create_symlink("/dev/full", PathFor("full") + ".partial");
+    std::filesystem::create_symlink("/dev/full",
+                                    PathFor("full") + ".tmp." + std::to_string(::getpid()));
     EXPECT_THROW(
         {
           SelectionTraceWriter writer(PathFor("full"), {1, 1, 32});

@@ -85,7 +85,7 @@ TEST(UnitsTest, TextPicksTheLargestUnitThatKeepsTheNumberAboveOne) {
   EXPECT_EQ(ToString(Seconds(0)), "0 s");
   EXPECT_EQ(ToString(Seconds(5.3e-6)), "5.30 us");
   EXPECT_EQ(ToString(Seconds(2e-10)), "0.20 ns");
-  EXPECT_EQ(ToString(BytesPerSecond(1.555e12)), "1.56 TB/s");
+  EXPECT_EQ(ToString(BytesPerSecond(3.35e12)), "3.35 TB/s");
   EXPECT_EQ(ToString(FlopsPerSecond(312e12)), "312 TFLOP/s");
 }
 

@@ -33,11 +33,11 @@ class RandomStream {
 
   void Step() {
     const std::uint32_t dice = rng_.Below(100);
-    if (dice < 8) Begin();
-    if (dice >= 8 && dice < 11) End();
-    if (dice >= 11 && dice < 25 && shape_.reserves) ReserveOrRelease();
-    if (dice >= 25 && dice < 40) Append();
-    if (dice >= 40 && dice < 50) CompleteSaves(saved_ + rng_.Below(ticket_ - saved_ + 1));
+    if (dice < 12) Begin();
+    if (dice >= 12 && dice < 19) End();
+    if (dice >= 19 && dice < 30 && shape_.reserves) ReserveOrRelease();
+    if (dice >= 30 && dice < 42) Append();
+    if (dice >= 42 && dice < 50) CompleteSaves(saved_ + rng_.Below(ticket_ - saved_ + 1));
     if (dice >= 50) DecodeStep();
     Compare();
   }

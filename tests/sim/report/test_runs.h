@@ -1,16 +1,15 @@
 // A run of three requests small enough to check by hand, and files to look at.
 #pragma once
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <set>
-#include <string>
-
 #include "sim/metrics/collector.h"
 #include "sim/metrics/summary.h"
+#include "tests/temporary_directory.h"
 
 namespace sparseserve::report {
+
+using test::ReadFile;
+using test::TemporaryDirectory;
+using test::WriteFile;
 
 inline SimTime Ms(std::int64_t ms) { return SimTime(ms * 1'000'000); }
 
@@ -90,38 +89,6 @@ inline metrics::Summary SummaryOfThreeRequests(const metrics::ServiceLevel& slo 
   kv.evictions = 5;
   return metrics::Summarize(collector, slo, 1, labels, kv,
                             {.wall_s = 0.5, .events = 11, .block_touches = 0});
-}
-
-// A fresh directory of the running test.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "report_test.XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-
-  std::string path() const { return path_.string(); }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::set<std::string> Names() const {
-    std::set<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(path_))
-      names.insert(entry.path().filename().string());
-    return names;
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string ReadFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-inline void WriteFile(const std::string& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
 }
 
 }  // namespace sparseserve::report

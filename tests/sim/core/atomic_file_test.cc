@@ -1,4 +1,4 @@
-#include "sim/report/atomic_file.h"
+#include "sim/core/atomic_file.h"
 
 #include <gmock/gmock.h>
 #include <sys/resource.h>
@@ -8,10 +8,14 @@
 #include <filesystem>
 #include <system_error>
 
-#include "tests/sim/report/test_runs.h"
+#include "tests/temporary_directory.h"
 
-namespace sparseserve::report {
+namespace sparseserve {
 namespace {
+
+using test::ReadFile;
+using test::TemporaryDirectory;
+using test::WriteFile;
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -133,4 +137,4 @@ TEST(AtomicFileTest, NameTakenByADirectoryIsAnErrorAndLeavesNothing) {
 }
 
 }  // namespace
-}  // namespace sparseserve::report
+}  // namespace sparseserve

@@ -1,4 +1,4 @@
-#include "sim/report/atomic_file.h"
+#include "sim/core/atomic_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 
 #include "sim/core/check.h"
 
-namespace sparseserve::report {
+namespace sparseserve {
 namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
@@ -79,4 +79,4 @@ void AtomicFile::Commit() {
   SyncDirectoryOf(path_);
 }
 
-}  // namespace sparseserve::report
+}  // namespace sparseserve

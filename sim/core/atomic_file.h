@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace sparseserve::report {
+namespace sparseserve {
 
 class AtomicFile {
  public:
@@ -37,4 +37,4 @@ class AtomicFile {
   bool committed_ = false;
 };
 
-}  // namespace sparseserve::report
+}  // namespace sparseserve

@@ -9,6 +9,8 @@ namespace sparseserve::cli {
 
 namespace po = boost::program_options;
 
+constexpr unsigned kHelpWidth = 100;
+
 po::variables_map Parse(const Arguments& arguments, const po::options_description& options,
                         const std::vector<std::string>& positional, const std::string& verb) {
   po::positional_options_description words;
@@ -62,10 +64,23 @@ std::string FindDataRoot(const std::string& given) {
   return SPARSESERVE_DATA_ROOT;
 }
 
-void AddCommonOptions(po::options_description& options) {
-  options.add_options()("help,h", "print this text")(
-      "data", po::value<std::string>()->default_value(""),
-      "directory of configs, models and calibrations (default: here, else where this was built)");
+po::options_description CommonOptions() {
+  po::options_description options("options", kHelpWidth, kHelpWidth - 30);
+  options.add_options()("help,h", "print this text");
+  options.add_options()(
+      "data", Text("DIR"),
+      "directory with configs/, models/ and calibration/ (default: here, else the "
+      "checkout this was built from)");
+  return options;
+}
+
+po::typed_value<std::string>* Text(const char* shown, const char* value) {
+  return po::value<std::string>()->value_name(shown)->default_value(value, value);
+}
+
+po::typed_value<std::vector<std::string>>* Texts(const char* shown) {
+  return po::value<std::vector<std::string>>()->composing()->value_name(shown)->default_value({},
+                                                                                              "");
 }
 
 }  // namespace sparseserve::cli

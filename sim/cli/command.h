@@ -37,7 +37,10 @@ std::int64_t ParseInteger(const std::string& value, const std::string& option, s
 // if it has them, else the source tree this binary was built from.
 std::string FindDataRoot(const std::string& given);
 
-// Adds --help, --data; the options every verb has.
-void AddCommonOptions(boost::program_options::options_description& options);
+// --help and --data, the options every verb has; a verb adds its own.
+boost::program_options::options_description CommonOptions();
+// A text option whose value the help calls `shown`, and one that may be given several times.
+boost::program_options::typed_value<std::string>* Text(const char* shown, const char* value = "");
+boost::program_options::typed_value<std::vector<std::string>>* Texts(const char* shown);
 
 }  // namespace sparseserve::cli

@@ -60,15 +60,13 @@ void PrintCapacity(const serving::SystemConfig& config, const serving::HbmBudget
 }  // namespace
 
 int Model(const Arguments& arguments) {
-  po::options_description options("options");
-  AddCommonOptions(options);
+  po::options_description options = CommonOptions();
   options.add_options()(
-      "machine", po::value<std::string>()->default_value(""),
+      "machine", Text("NAME"),
       "also say what fits this machine: a name in models/hardware/configs, or a path")(
-      "tensor-parallel", po::value<std::string>()->default_value("1"), "GPUs that share the model");
+      "tensor-parallel", Text("N", "1"), "GPUs that share the model");
   po::options_description hidden;
-  hidden.add_options()("action", po::value<std::string>()->default_value(""))(
-      "model", po::value<std::string>()->default_value(""));
+  hidden.add_options()("action", Text(""))("model", Text(""));
   po::options_description all;
   all.add(options).add(hidden);
   const po::variables_map values = Parse(arguments, all, {"action", "model"}, "model");

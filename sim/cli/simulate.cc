@@ -22,6 +22,16 @@ namespace {
 
 namespace po = boost::program_options;
 
+constexpr const char* kUsage =
+    "usage: sparseserve simulate EXPERIMENT.yaml [options]\n\n"
+    "Runs every system of the experiment on the same requests and compares them. Each run leaves\n"
+    "summary.json, requests.csv, iterations.csv and config.resolved.yaml in DIR/SYSTEM/\n"
+    "(sim/report/README.md). The keys of an experiment: configs/README.md.\n\n";
+constexpr const char* kExamples =
+    "\nexamples\n"
+    "  sparseserve simulate configs/run/longbench.yaml\n"
+    "  sparseserve simulate configs/run/mooncake.yaml --set 'systems=[vllm-so, sparseserve]'\n"
+    "      --set memory.eviction=sieve --set workload.num_requests=500 --out out/sieve\n";
 constexpr std::size_t kMaxSlices = 200'000;  // of a timeline: what a viewer still opens at ease
 
 struct SimulateOptions {
@@ -161,23 +171,34 @@ void PrintResults(const config::Experiment& experiment,
 }
 
 po::options_description Options() {
-  po::options_description options("options");
-  AddCommonOptions(options);
-  const auto text = [](const char* value) {
-    return po::value<std::string>()->default_value(value);
-  };
-  options.add_options()("set",
-                        po::value<std::vector<std::string>>()->composing()->default_value({}, ""),
-                        "KEY=VALUE over the file, e.g. workload.rate=0.3/s (repeatable)")(
-      "out", text(""), "directory for results (default: out/NAME)")(
-      "json", text(""), "'-': summaries as JSON on standard output instead of the table")(
-      "seed", text(""), "of all random streams, over the file's")(
-      "threads", text(""), "systems simulated at once (default: all cores)")(
+  po::options_description options = CommonOptions();
+  options.add_options()("set", Texts("KEY=VALUE"),
+                        "replace a value of the file, e.g. workload.rate=0.3/s (repeatable)")(
+      "out", Text("DIR"), "directory for results (default: out/NAME of the experiment)")(
+      "json", Text("-"), "print the summaries as JSON on standard output, not the table")(
+      "seed", Text("N"), "of all random streams, instead of the file's")(
+      "threads", Text("N"), "systems simulated at once (default: all cores); changes no result")(
       "timeline", "also write timeline.json (Chrome trace events) of the first replica")(
-      "timeline-window", text("0s:30s"), "the part of the run that the timeline shows")(
-      "record-selection", text(""),
-      "record which blocks were selected into this file (one system)");
+      "timeline-window", Text("BEGIN:END", "0s:30s"), "part of the run that the timeline shows")(
+      "record-selection", Text("FILE"),
+      "record which blocks are selected (one system); locality.trace replays it");
   return options;
+}
+
+config::Experiment Load(const po::variables_map& values) {
+  const std::string path = values["experiment"].as<std::string>();
+  if (path.empty()) {
+    throw InputError({.where = {},
+                      .key = "simulate",
+                      .what = "no experiment is given",
+                      .expected = "sparseserve simulate EXPERIMENT.yaml",
+                      .hint = "try configs/run/longbench.yaml"});
+  }
+  std::vector<std::string> overrides = values["set"].as<std::vector<std::string>>();
+  const std::string seed = values["seed"].as<std::string>();
+  if (!seed.empty())
+    overrides.push_back("seed=" + std::to_string(ParseInteger(seed, "seed", 0, INT64_MAX)));
+  return config::LoadExperiment(path, overrides, FindDataRoot(values["data"].as<std::string>()));
 }
 
 void CheckRecordable(const config::Experiment& experiment) {
@@ -198,30 +219,11 @@ void CheckRecordable(const config::Experiment& experiment) {
 int Simulate(const Arguments& arguments) {
   const po::options_description options = Options();
   po::options_description all;
-  all.add(options).add_options()("experiment", po::value<std::string>()->default_value(""));
+  all.add(options).add_options()("experiment", Text(""));
   const po::variables_map values = Parse(arguments, all, {"experiment"}, "simulate");
   if (values.count("help") != 0) {
-    std::cout
-        << "usage: sparseserve simulate EXPERIMENT.yaml [options]\n\n"
-           "Runs every system of the experiment on the same requests and compares them. Each run "
-           "leaves\n"
-           "summary.json, requests.csv, iterations.csv and config.resolved.yaml in OUT/SYSTEM/.\n"
-           "The keys of an experiment: configs/README.md.\n\n"
-        << options
-        << "\nexamples\n"
-           "  sparseserve simulate configs/run/longbench.yaml\n"
-           "  sparseserve simulate configs/run/mooncake.yaml --set 'systems=[vllm-so, "
-           "sparseserve]'\n"
-           "      --set memory.eviction=sieve --set workload.num_requests=500 --out out/sieve\n";
+    std::cout << kUsage << options << kExamples;
     return kDone;
-  }
-  const std::string path = values["experiment"].as<std::string>();
-  if (path.empty()) {
-    throw InputError({.where = {},
-                      .key = "simulate",
-                      .what = "no experiment is given",
-                      .expected = "sparseserve simulate EXPERIMENT.yaml",
-                      .hint = "try configs/run/longbench.yaml"});
   }
   const std::string json = values["json"].as<std::string>();
   if (!json.empty() && json != "-") {
@@ -231,12 +233,7 @@ int Simulate(const Arguments& arguments) {
                       .expected = "-",
                       .hint = "summary.json is written to the output directory anyway"});
   }
-  std::vector<std::string> overrides = values["set"].as<std::vector<std::string>>();
-  const std::string seed = values["seed"].as<std::string>();
-  if (!seed.empty())
-    overrides.push_back("seed=" + std::to_string(ParseInteger(seed, "seed", 0, INT64_MAX)));
-  const config::Experiment experiment =
-      config::LoadExperiment(path, overrides, FindDataRoot(values["data"].as<std::string>()));
+  const config::Experiment experiment = Load(values);
   SimulateOptions run = ReadOptions(values);
   if (run.out.empty()) run.out = "out/" + experiment.name;
   if (!run.record_selection.empty()) CheckRecordable(experiment);

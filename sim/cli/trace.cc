@@ -20,16 +20,15 @@ constexpr const char* kUsage =
     "usage: sparseserve trace info TRACE [options]\n"
     "       sparseserve trace convert TRACE --out FILE [--to FORMAT] [options]\n"
     "       sparseserve trace generate longbench|synthetic --out FILE [--to FORMAT] [options]\n\n"
-    "TRACE is a Mooncake JSONL, Azure, BurstGPT or Vidur CSV, or our own CSV; its format is "
-    "recognised.\n"
-    "--set gives any key of an experiment's `workload` (configs/README.md).\n\n";
+    "info prints sizes, rate and burstiness; convert rewrites; generate makes a trace. TRACE is a\n"
+    "Mooncake JSONL, an Azure, BurstGPT or Vidur CSV, or our own CSV; its format is recognised.\n"
+    "What stands under `workload` in an experiment can be given as --set (configs/README.md).\n\n";
 constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve trace info traces/samples/mooncake.jsonl\n"
-    "  sparseserve trace convert azure.csv --out azure.mooncake.jsonl --to mooncake --set "
+    "  sparseserve trace convert azure.csv --out first.jsonl --to mooncake --set "
     "num_requests=1000\n"
-    "  sparseserve trace generate longbench --out longbench.csv --set rate=0.2/s --set "
-    "tokenizer=llama2\n";
+    "  sparseserve trace generate longbench --out longbench.csv --set rate=0.2/s --seed 7\n";
 
 [[noreturn]] void Reject(std::string what, std::string expected) {
   throw InputError({.where = {},
@@ -102,17 +101,13 @@ int Write(const traces::Workload& workload, const po::variables_map& values) {
 }  // namespace
 
 int Trace(const Arguments& arguments) {
-  po::options_description options("options");
-  AddCommonOptions(options);
-  options.add_options()("out", po::value<std::string>()->default_value(""), "file to write")(
-      "to", po::value<std::string>()->default_value("sparseserve"),
-      "format to write: sparseserve or mooncake")(
-      "set", po::value<std::vector<std::string>>()->composing()->default_value({}, ""),
-      "KEY=VALUE of the workload, e.g. num_requests=100 (repeatable)")(
-      "seed", po::value<std::string>()->default_value("1"), "of generated lengths and arrivals");
+  po::options_description options = CommonOptions();
+  options.add_options()("out", Text("FILE"), "file to write")(
+      "to", Text("FORMAT", "sparseserve"), "format to write: sparseserve or mooncake")(
+      "set", Texts("KEY=VALUE"), "a key of the workload, e.g. num_requests=100 (repeatable)")(
+      "seed", Text("N", "1"), "of generated lengths and arrivals");
   po::options_description hidden;
-  hidden.add_options()("action", po::value<std::string>()->default_value(""))(
-      "what", po::value<std::string>()->default_value(""));
+  hidden.add_options()("action", Text(""))("what", Text(""));
   po::options_description all;
   all.add(options).add(hidden);
   const po::variables_map values = Parse(arguments, all, {"action", "what"}, "trace");

@@ -1,6 +1,7 @@
 #include "sim/config/workload_reader.h"
 
 #include <filesystem>
+#include <span>
 
 namespace sparseserve::config {
 namespace {
@@ -29,18 +30,16 @@ constexpr EnumName<LengthKind> kLengths[] = {{"constant", LengthKind::kConstant}
                                              {"lognormal", LengthKind::kLogNormal}};
 
 void ReadArrivals(MapReader& reader, bool generated, traces::ArrivalOptions& arrivals) {
+  const std::span<const EnumName<ArrivalKind>> kinds(kArrivals);
   arrivals.kind = generated ? ArrivalKind::kPoisson : ArrivalKind::kAsRecorded;
-  reader.OptionalEnum("arrivals", arrivals.kind, kArrivals,
-                      {.doc = "arrival process; a trace's own times, or drawn at `rate`"});
+  reader.OptionalEnum(
+      "arrivals", arrivals.kind, generated ? kinds.subspan(1) : kinds,
+      {.doc = generated ? "arrival process" : "a trace's own times, or a process that draws them"});
   const Field rate{.doc = "requests per second, in the mean",
                    .min = 1e-6,
                    .max = 1e9,
                    .real = RealKind::kPerSecond};
   if (arrivals.kind == ArrivalKind::kAsRecorded) {
-    if (generated) {
-      reader.AddProblem("arrivals", {"a generated workload has no recorded times",
-                                     "poisson, gamma or constant", ""});
-    }
     if (reader.Has("rate")) {
       reader.AddProblem("rate", {"recorded arrivals have their own rate", "",
                                  "use `speed` to scale it, or `arrivals: poisson`"});
@@ -115,7 +114,9 @@ void ReadWorkload(MapReader& root, std::uint64_t seed, const std::string& data_r
   ReadArrivals(reader, generated, workload.arrivals);
   workload.num_requests = generated ? 1000 : 0;
   reader.Optional("num_requests", workload.num_requests,
-                  {.doc = "how many; 0: all of a trace", .min = generated ? 1.0 : 0.0, .max = 1e9});
+                  {.doc = generated ? "how many" : "the first so many; 0: all",
+                   .min = generated ? 1.0 : 0.0,
+                   .max = 1e9});
   reader.Optional("max_prompt", workload.max_prompt,
                   {.doc = "longer prompts are cut to it; 0: no cap"});
   reader.Optional("max_output", workload.max_output,

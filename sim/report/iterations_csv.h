@@ -2,8 +2,8 @@
 // in README.md.
 #pragma once
 
-#include "sim/metrics/collector.h"
 #include "sim/core/atomic_file.h"
+#include "sim/metrics/collector.h"
 #include "sim/report/csv_row.h"
 
 namespace sparseserve::report {

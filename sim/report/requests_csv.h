@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "sim/metrics/collector.h"
 #include "sim/core/atomic_file.h"
+#include "sim/metrics/collector.h"
 
 namespace sparseserve::report {
 

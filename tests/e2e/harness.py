@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import typing
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -26,7 +27,30 @@ workload:
   prompt: {mean: 1500}
   output: {mean: 20}
 """
+NO_LENGTHS = SMALL[:SMALL.index("  prompt:")]  # for other generators
 RESULT_FILES = {"summary.json", "requests.csv", "iterations.csv", "config.resolved.yaml"}
+
+
+class Case(typing.NamedTuple):
+    """A bad input, and what the binary says of it."""
+    name: str
+    arguments: list
+    message: str  # the first line on stderr begins so; behind " ... " stands how it ends
+    files: dict = {}  # {name: content} in the working directory
+    lines: int = 1  # on stderr: one for each problem
+    code: int = 2
+
+
+def small(old, new):
+    """SMALL with one part replaced."""
+    assert old in SMALL, old
+    return SMALL.replace(old, new)
+
+
+def experiment(name, text, message, *options, files=None, lines=1, code=2):
+    """The case of an experiment file e.yaml with the content `text`."""
+    return Case(name, ["simulate", "e.yaml", "--data", ROOT, "--out", "out", *options], message,
+                {"e.yaml": text, **(files or {})}, lines, code)
 
 
 class BinaryTest(unittest.TestCase):
@@ -56,6 +80,24 @@ class BinaryTest(unittest.TestCase):
                                  **more)
         self.assertEqual(result.returncode, 0, result.stderr)
         return result
+
+    def check(self, cases):
+        """Each case is told as it should be and leaves no file behind."""
+        for case in cases:
+            with self.subTest(case.name), tempfile.TemporaryDirectory(dir=self.here) as folder:
+                here = pathlib.Path(folder)
+                for name, content in case.files.items():
+                    self.write(here / name, content)
+                result = self.run_binary(*case.arguments, cwd=here)
+                self.assertEqual(result.returncode, case.code, result.stderr)
+                self.assertEqual(result.stdout, "")
+                lines = result.stderr.splitlines()
+                self.assertEqual(len(lines), case.lines, result.stderr)
+                begin, _, end = case.message.partition(" ... ")
+                self.assertTrue(lines[0].startswith("sparseserve: " + begin), lines[0])
+                self.assertTrue(lines[0].endswith(end), lines[0])
+                left = {str(path.relative_to(here)) for path in here.rglob("*") if path.is_file()}
+                self.assertEqual(left, set(case.files))
 
     def summary(self, directory="out/sparseserve"):
         return json.loads((self.here / directory / "summary.json").read_text())

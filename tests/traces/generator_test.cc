@@ -122,10 +122,9 @@ TEST(LongBenchTest, MultifieldqaIsBothLanguages) {
 TEST(LongBenchTest, NamesBadOptionsAndTables) {
   LongBenchOptions options;
   options.tasks = {"qaspar"};
-  EXPECT_THAT(
-      ErrorOf([&] { GenerateLongBench(options); }),
-      HasSubstr("workload.tasks: no samples of task 'qaspar'; expected tasks of "
-                "traces/longbench_lengths.csv; is 'qasper' meant?"));
+  EXPECT_THAT(ErrorOf([&] { GenerateLongBench(options); }),
+              HasSubstr("workload.tasks: no samples of task 'qaspar'; expected tasks of "
+                        "traces/longbench_lengths.csv; is 'qasper' meant?"));
   options.tasks.clear();
   EXPECT_THAT(ErrorOf([&] { GenerateLongBench(options); }), HasSubstr("tasks: the list is empty"));
   options.tasks = {"a"};

@@ -110,9 +110,7 @@ TEST(SummaryTest, TimeSharesAddUpToOneOverAllReplicas) {
   EXPECT_DOUBLE_EQ(one.block_loads_per_iteration, 25);
 }
 
-TEST(SummaryTest, NothingSelectedIsAFullHit) {
-  EXPECT_DOUBLE_EQ(Of({{0, 0, {10}}}).hit_rate, 1);
-}
+TEST(SummaryTest, NothingSelectedIsAFullHit) { EXPECT_DOUBLE_EQ(Of({{0, 0, {10}}}).hit_rate, 1); }
 
 // A single server of 10 ms with an arrival every `gap_ms`.
 Summary Queue(std::int64_t gap_ms) {

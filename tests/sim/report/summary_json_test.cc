@@ -55,7 +55,7 @@ TEST(SummaryJsonTest, HasTheFieldsOfTheContractInTheirOrder) {
         "extrapolated", "scheduling_delay", "batch", "kv", "time_share", "iterations", "perf",
         // not of the contract
         "schema", "slo_attainment", "selection", "replicas", "memory_per_gpu", "lane_busy",
-        "overlap", "cost_provenance"})
+        "overlap", "eviction_replay_block_loads", "cost_provenance"})
     expected.push_back(name);
   EXPECT_EQ(KeysOf(json), expected);
   EXPECT_THAT(KeysOf(json["scheduling_delay"]), ElementsAre("mean_s", "p95_s", "p99_s"));

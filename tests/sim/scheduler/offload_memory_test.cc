@@ -162,8 +162,8 @@ TEST(OffloadMemoryTest, ABatchIsNoWiderThanOneLayersSelectionBesideWhatIsReserve
   }
 }
 
-// Three planned decodes use 36 of 60 slots beside 6 of metadata. A prompt of 32 would fit beside one
-// decode and is admitted, but its KV has to wait until they have run.
+// Three planned decodes use 36 of 60 slots beside 6 of metadata. A prompt of 32 would fit beside
+// one decode and is admitted, but its KV has to wait until they have run.
 TEST(OffloadMemoryTest, APrefillDoesNotTakeTheRoomOfDecodesPlannedBeforeIt) {
   OffloadMemory memory = Make(60);
   for (const RequestIndex index : {0, 1, 2})

@@ -57,7 +57,8 @@ class Runner {
         list.push_back(static_cast<kvcache::Unit>(u));
       return list;
     };
-    cache_->Select(index, layer, units(std::max(end, now), blocks), units(begin, std::min(end, now)));
+    cache_->Select(index, layer, units(std::max(end, now), blocks),
+                   units(begin, std::min(end, now)));
     begin = now;
     end = blocks;
   }
@@ -111,8 +112,8 @@ Outcome Play(const Load& load, KvMemory& memory, kvcache::KvCache* cache, std::u
       if (runner.saves_pending()) runner.WaitForSaves();
       continue;
     }
-    std::int64_t token_layers = static_cast<std::int64_t>(plan.decodes.size()) *
-                                load.geometry.num_layers;
+    std::int64_t token_layers =
+        static_cast<std::int64_t>(plan.decodes.size()) * load.geometry.num_layers;
     for (const PrefillPiece& piece : plan.prefills) token_layers += piece.TokenLayers();
     EXPECT_LE(token_layers, load.config.max_batch_tokens.value() * load.geometry.num_layers);
     EXPECT_LE(scheduler.num_running(), load.config.max_requests);
@@ -215,8 +216,8 @@ TEST(SchedulerLivenessTest, PagedMemoryServesEveryRequestThatFitsAlone) {
     RandomStream random(seed, "load");
     const Load load = RandomLoad(random, PrefillMode::kChunked, false);
     const std::int64_t rows = CeilDiv(LongestContext(load), 8) + random.UniformInt(0, 20);
-    const Bytes row = (load.geometry.unit_bytes + load.geometry.metadata_bytes) *
-                      load.geometry.lanes();
+    const Bytes row =
+        (load.geometry.unit_bytes + load.geometry.metadata_bytes) * load.geometry.lanes();
     PagedMemory memory(load.geometry, row * rows);
     const Outcome outcome = Play(load, memory, nullptr, seed);
     EXPECT_EQ(outcome.finished, 25);

@@ -76,7 +76,10 @@ std::vector<Parameter> Scheduling() {
       {"host_overhead", "vllm", [](auto& c) { c.host_overhead = Seconds(0.001); }},
       {"tensor_parallel", "vllm", [](auto& c) { c.tensor_parallel = 2; }},
       {"replicas", "vllm", [](auto& c) { c.replicas = 2; }},
-      {"router", "vllm", [](auto& c) { c.router = "least-loaded"; }, [](auto& c) { c.replicas = 2; },
+      {"router",
+       "vllm",
+       [](auto& c) { c.router = "least-loaded"; },
+       [](auto& c) { c.replicas = 2; },
        // Round-robin puts all the long ones on the same replica.
        {{0, SimTime(0), Tokens(20000), Tokens(50)},
         {1, SimTime(0), Tokens(100), Tokens(2)},
@@ -86,7 +89,7 @@ std::vector<Parameter> Scheduling() {
 
 std::vector<Parameter> Memories() {
   return {
-      {"hbm_utilization", "vllm", [](auto& c) { c.memory.hbm_utilization = 0.265; },
+      {"hbm_utilization", "vllm", [](auto& c) { c.memory.hbm_utilization = 0.24; },
        [](auto& c) { c.memory.hbm_utilization = 0.3; }},
       {"framework", "vllm", [](auto& c) { c.memory.framework = Bytes(4'500'000'000); },
        [](auto& c) { c.memory.hbm_utilization = 0.3; }},
@@ -104,8 +107,7 @@ std::vector<Parameter> Memories() {
 // Of the machine, as far as the cost model's own tests do not see the wiring.
 std::vector<Parameter> Machines() {
   return {
-      {"hbm_capacity", "vllm",
-       [](auto& c) { c.machine.gpu.hbm_capacity = Bytes(24'000'000'000); }},
+      {"hbm_capacity", "vllm", [](auto& c) { c.machine.gpu.hbm_capacity = Bytes(24'000'000'000); }},
       {"hbm_bandwidth", "vllm",
        [](auto& c) { c.machine.gpu.hbm_bandwidth = BytesPerSecond(2e12); }},
       {"bf16_flops", "vllm", [](auto& c) { c.machine.gpu.bf16_flops = FlopsPerSecond(400e12); }},
@@ -139,23 +141,42 @@ std::vector<Parameter> Machines() {
       {"dram_reached_bandwidth", "vllm-so-ft",
        [](auto& c) { c.machine.host.dram_reached_bandwidth = BytesPerSecond(20e9); }, SmallPool},
       {"num_cores", "vllm-so-ft", [](auto& c) { c.machine.host.num_cores = 1; },
+       // Scattering that all its threads together can just keep up with.
        [](auto& c) {
-         SmallPool(c);
-         c.machine.link.d2h_bandwidth = BytesPerSecond(50e9);
+         c.calibration.operations.at("cpu.scatter").bandwidth = BytesPerSecond(20e9);
        }},
+      {"load_slowdown", "vllm-so-ft",
+       [](auto& c) { c.calibration.slowdowns.at("h2d.flash").value = 1.5; }, SmallPool},
+      {"save_slowdown", "vllm-so-ft",
+       [](auto& c) { c.calibration.slowdowns.at("d2h.flash").value = 1.5; }},
   };
+}
+
+void PrintTo(const Parameter& parameter, std::ostream* out) { *out << parameter.name; }
+
+void ExpectALatencyChanges(const Parameter& parameter) {
+  SystemConfig config = Shipped(parameter.system);
+  parameter.prepare(config);
+  const Requests requests = parameter.requests.empty() ? Pressure() : parameter.requests;
+  const std::string before = Times(Simulate(config, requests).records);
+  parameter.change(config);
+  EXPECT_NE(before, Times(Simulate(config, requests).records)) << parameter.name;
 }
 
 class SensitivityTest : public ::testing::TestWithParam<Parameter> {};
 
-TEST_P(SensitivityTest, ChangingItChangesALatency) {
-  const Parameter& parameter = GetParam();
-  SystemConfig config = Shipped(parameter.system);
-  parameter.prepare(config);
-  const Requests requests = parameter.requests.empty() ? Pressure() : parameter.requests;
-  const std::string before = Times(Run(config, requests).records);
-  parameter.change(config);
-  EXPECT_NE(before, Times(Run(config, requests).records));
+TEST_P(SensitivityTest, ChangingItChangesALatency) { ExpectALatencyChanges(GetParam()); }
+
+// Known to be unwired: the cost model takes scoring to be bound by memory and never reads it.
+TEST(SensitivityOpenTest, DISABLED_ScoreFlopsPerElement) {
+  ExpectALatencyChanges({"score_flops_per_element", "vllm-s",
+                         [](auto& c) { c.selection.score_flops_per_element = 1000; }});
+}
+
+// Known to be unwired: scoring and top-k are charged in every step, also where a choice is kept.
+TEST(SensitivityOpenTest, DISABLED_ReuseIntervalWithoutOffloading) {
+  ExpectALatencyChanges(
+      {"reuse_interval", "vllm-s", [](auto& c) { c.selection.reuse_interval = 4; }});
 }
 
 std::string NameOf(const ::testing::TestParamInfo<Parameter>& info) { return info.param.name; }

@@ -1,4 +1,5 @@
-// Systems on shipped models and machines, workloads of a few requests, and what a run leaves behind.
+// Systems on shipped models and machines, workloads of a few requests, and what a run leaves
+// behind.
 #pragma once
 
 #include <string>
@@ -62,8 +63,8 @@ struct Outcome {
   std::vector<metrics::RequestRecord> records;
 };
 
-inline Outcome Run(const SystemConfig& config, const Requests& requests,
-                   const RunObservers& observers = {}) {
+inline Outcome Simulate(const SystemConfig& config, const Requests& requests,
+                        const RunObservers& observers = {}) {
   metrics::Collector collector(observers.iterations);
   FixedStream stream(requests);
   Outcome outcome;

@@ -112,7 +112,7 @@ std::string ExplainFault(const Curve& curve) {
   if (!has_grid && !has_terms) {
     return "a curve needs a grid or one of launch, per_item, bandwidth and flop_rate";
   }
-  if (const std::string fault = has_grid ? ExplainGridFault(curve.grid) : ""; !fault.empty()) {
+  if (std::string fault = has_grid ? ExplainGridFault(curve.grid) : ""; !fault.empty()) {
     return fault;
   }
   for (const Range& range : {curve.valid_items, curve.valid_item_bytes}) {

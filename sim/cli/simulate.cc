@@ -26,11 +26,14 @@ constexpr const char* kUsage =
     "usage: sparseserve simulate EXPERIMENT.yaml [options]\n\n"
     "Runs every system of the experiment on the same requests and compares them. Each run leaves\n"
     "summary.json, requests.csv, iterations.csv and config.resolved.yaml in DIR/SYSTEM/\n"
-    "(sim/report/README.md). The keys of an experiment: configs/README.md.\n\n";
+    "(sim/report/README.md). The keys of an experiment: configs/README.md. What can be named "
+    "there\n"
+    "lies in configs/systems, models/llm/configs, models/hardware/configs, "
+    "calibration/devices.\n\n";
 constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve simulate configs/run/longbench.yaml\n"
-    "  sparseserve simulate configs/run/mooncake.yaml --set 'systems=[vllm-so, sparseserve]'\n"
+    "  sparseserve simulate configs/run/mooncake.yaml --set 'systems=[vllm-so, sparseserve]' \\\n"
     "      --set memory.eviction=sieve --set workload.num_requests=500 --out out/sieve\n";
 constexpr std::size_t kMaxSlices = 200'000;  // of a timeline: what a viewer still opens at ease
 
@@ -55,7 +58,7 @@ serving::RunResult RunSystem(const config::Experiment& experiment, std::size_t i
   observers.timeline = options.timeline ? &timeline : nullptr;
   observers.progress = progress.OfRun();
   observers.record_selection = options.record_selection;
-  const serving::RunResult result =
+  serving::RunResult result =
       serving::RunSimulation(system, *requests, experiment.slo, collector, observers);
 
   report::WriteRequestsCsv(collector.requests(), directory.Stage(report::kRequestsFile));
@@ -165,6 +168,7 @@ void PrintResults(const config::Experiment& experiment,
     return;
   }
   std::vector<metrics::Summary> summaries;
+  summaries.reserve(results.size());
   for (const serving::RunResult& result : results) summaries.push_back(result.summary);
   std::cout << report::ComparisonTable(summaries);
   PrintReplays(results);

@@ -42,6 +42,7 @@ std::unique_ptr<EvictionPolicy> MakeEvictionPolicy(std::string_view name, const 
 
 std::vector<std::string> EvictionPolicyNames() {
   std::vector<std::string> names;
+  names.reserve(std::size(kPolicies));
   for (const Entry& entry : kPolicies) names.emplace_back(entry.name);
   return names;
 }

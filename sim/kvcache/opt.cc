@@ -56,7 +56,7 @@ class FutureReader {
   void CountBlocks() {
     std::vector<std::int64_t> num_blocks;
     for (const Access& a : trace_.accesses) {
-      if (static_cast<std::size_t>(a.request + 1) > num_blocks.size()) {
+      if (static_cast<std::size_t>(a.request) + 1 > num_blocks.size()) {
         num_blocks.resize(static_cast<std::size_t>(a.request) + 1, 0);
       }
       blocks_.push_back(a.request < 0 ? 0 : num_blocks[a.request]);

@@ -2,13 +2,11 @@
 //
 // HBM is shared by three things, all taken from the same slots: metadata (as long as a request
 // lives), prefill space, and the cache. What prefill needs depends on its mode:
-//   chunked          the KV of all layers of everything prefilled so far; the whole prompt is
-//   promised at
-//                    admission, so that two prefills in progress can always both finish, and taken
-//                    chunk by chunk; at the end the blocks stay as cached units.
-//   layer-segmented  one layer of KV, and the activations (hidden state and queries) kept between
-//   segments;
-//                    at the end all blocks are in DRAM and none in HBM.
+// (1) chunked: the KV of all layers of everything prefilled so far. The whole prompt is promised at
+//     admission, so that two prefills in progress can always both finish, and taken chunk by chunk;
+//     at the end the blocks stay as cached units.
+// (2) layer-segmented: one layer of KV, and the activations (hidden state and queries) kept between
+//     segments. At the end all blocks are in DRAM and none in HBM.
 // A decode can run when one layer's selection of the whole batch fits beside what is reserved.
 #pragma once
 

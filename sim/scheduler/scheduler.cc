@@ -25,7 +25,7 @@ const IterationPlan& Scheduler::Plan(bool saves_pending) {
   admitted_.clear();
   preempted_.clear();
   failed_.clear();
-  ++plan_.ticket;
+  if (plan_.ticket == 0 || !plan_.empty()) ++plan_.ticket;  // an empty plan uses none up
   FormBatch();
   while (plan_.empty() && !saves_pending && ResolveDeadlock()) FormBatch();
   return plan_;

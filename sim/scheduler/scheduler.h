@@ -2,17 +2,14 @@
 // the working-set control of SparseServe (arXiv 2509.24626, Algorithm 1).
 //
 // One iteration's batch is formed in three passes:
-//   1. candidates: running decodes, prefills in progress, then waiting requests, each in order of
-//   admission or arrival,
-//      within max_requests and max_batch_tokens;
-//   2. with working-set control: a candidate whose estimated working set does not fit beside those
-//   accepted before it
-//      goes back as if it had not been picked. The first is always accepted, so that the batch is
-//      never empty;
-//   3. memory: decodes grow; when memory is exhausted the latest admitted request is preempted and
-//   will recompute.
-//      Waiting requests are admitted in order until one does not fit; none is admitted in an
-//      iteration that preempts.
+// (1) Candidates: running decodes, prefills in progress, then waiting requests, each in order of
+//     admission or arrival, within max_requests and max_batch_tokens.
+// (2) With working-set control, a candidate whose estimated working set does not fit beside those
+//     accepted before it goes back as if it had not been picked. The first is always accepted, so
+//     that the batch is never empty.
+// (3) Memory: decodes grow; when memory is exhausted the latest admitted request is preempted and
+//     will recompute. Waiting requests are admitted in order until one does not fit; none is
+//     admitted in an iteration that preempts.
 //
 // The scheduler never knows which executor runs, nor how long an output will be.
 #pragma once

@@ -148,22 +148,31 @@ void SimulatedExecutor::RunResident(const LayerRun& run) {
            (end < config_.geometry.dense_layers) == dense)
       ++end;
     const LayerCost cost = CostOf(run, layer);
-    if (timeline_ != nullptr) {
-      for (std::int64_t i = layer; i < end; ++i) {
-        Compute(cost.projection, result_.time.compute, "projection", i);
-        Compute(cost.select, result_.time.compute, "select", i);
-        Compute(cost.prefill_attention, result_.time.attention, "prefill attention", i);
-        Compute(cost.decode_attention, result_.time.attention, "decode attention", i);
-        Compute(cost.output_mlp, result_.time.compute, "output and MLP", i);
-      }
-    } else {
-      const std::int64_t layers = end - layer;
-      Compute((cost.projection + cost.select + cost.output_mlp) * layers, result_.time.compute,
-              "layers", layer);
-      Compute((cost.prefill_attention + cost.decode_attention) * layers, result_.time.attention,
-              "attention", layer);
-    }
+    if (timeline_ != nullptr) DrawResident(cost, layer, end);
+    const std::int64_t layers = end - layer;
+    const Seconds compute = (cost.projection + cost.select + cost.output_mlp) * layers;
+    const Seconds attention = (cost.prefill_attention + cost.decode_attention) * layers;
+    result_.time.compute += compute;
+    result_.time.attention += attention;
+    elapsed_ += compute;
+    elapsed_ += attention;
     layer = end;
+  }
+}
+
+// Draws the layers [begin, end) from now on; being drawn changes no time.
+void SimulatedExecutor::DrawResident(const LayerCost& cost, std::int64_t begin, std::int64_t end) {
+  Seconds at = elapsed_;
+  const auto draw = [&](Seconds duration, const char* what, std::int64_t layer) {
+    timeline_->Add(Lane::kCompute, what, start_ + at, start_ + (at + duration), layer);
+    at += duration;
+  };
+  for (std::int64_t layer = begin; layer < end; ++layer) {
+    draw(cost.projection, "projection", layer);
+    draw(cost.select, "select", layer);
+    draw(cost.prefill_attention, "prefill attention", layer);
+    draw(cost.decode_attention, "decode attention", layer);
+    draw(cost.output_mlp, "output and MLP", layer);
   }
 }
 
@@ -289,7 +298,8 @@ void SimulatedExecutor::StallForSaves(SimTime until) {
 
 void SimulatedExecutor::Compute(Seconds duration, Seconds& share, const char* what,
                                 std::int64_t layer) {
-  if (timeline_ != nullptr) timeline_->Add(Lane::kCompute, what, now(), now() + duration, layer);
+  if (timeline_ != nullptr)
+    timeline_->Add(Lane::kCompute, what, now(), start_ + (elapsed_ + duration), layer);
   share += duration;
   elapsed_ += duration;
 }

@@ -3,10 +3,11 @@
 //
 // One iteration is a pass over the layers on four lanes. In each layer
 //
-//   compute    projection > score, top-k > prefill attention > [wait] > decode attention > output,
-//   MLP H2D                                   > load of missed blocks ^ D2H        after the
-//   projection: save of the new K and V scatter    (FlashD2H) after its save: CPU threads move it
-//   from staging into DRAM blocks
+//   compute  projection, score and top-k, prefill attention, [wait for the load], decode attention,
+//            output and MLP
+//   H2D      after top-k: the load of missed blocks
+//   D2H      after the projection: the save of the new K and V
+//   scatter  (FlashD2H) after its save: CPU threads move it from staging into DRAM blocks
 //
 // A lane does one thing at a time, in order. Compute waits for a load before the decode attention
 // that needs it (load stall), and for saves when their buffers are still in use: those of the
@@ -70,6 +71,7 @@ class SimulatedExecutor : public Executor {
   LayerCost CostOf(const LayerRun& run, std::int64_t layer);
   void AddSaveCost(const LayerRun& run, LayerCost& layer);
   void RunResident(const LayerRun& run);
+  void DrawResident(const LayerCost& cost, std::int64_t begin, std::int64_t end);
   void RunOffloaded(const LayerRun& run, const IterationPlan& plan,
                     const std::vector<RequestState>& table);
   void RunLayer(const LayerCost& cost, std::int64_t layer, bool prefills, const IterationPlan& plan,

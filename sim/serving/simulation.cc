@@ -103,7 +103,9 @@ scheduler::SchedulerConfig Scheduling(const SystemConfig& config) {
 SimulatedExecutorConfig ExecutorConfig(const SystemConfig& config,
                                        const scheduler::KvGeometry& geometry) {
   const hardware::HostLink& link = config.machine.link;
-  const double duplex = (link.h2d_bandwidth + link.d2h_bandwidth) / link.duplex_bandwidth;
+  const bool shares = link.duplex_bandwidth > BytesPerSecond(0);
+  const double duplex =
+      shares ? (link.h2d_bandwidth + link.d2h_bandwidth) / link.duplex_bandwidth : 1.0;
   return {.geometry = geometry,
           .load = config.choice.load,
           .save = config.choice.save,
@@ -176,7 +178,9 @@ void CheckTotals(const metrics::Collector& collector, const scheduler::KvGeometr
                     "the cache and the iterations count different loads");
   SPARSESERVE_CHECK(totals.h2d_bytes == geometry.unit_bytes * loads,
                     "bytes over the link and loads differ");
-  const double wall = collector.end().seconds() * static_cast<double>(replicas) + 1e-6;
+  // The end of each iteration is rounded to the nanosecond, its parts are not.
+  const double rounding = 1e-6 + 1e-9 * static_cast<double>(totals.iterations);
+  const double wall = collector.end().seconds() * static_cast<double>(replicas) + rounding;
   const Seconds busy =
       totals.compute + totals.attention + totals.load_stall + totals.save_stall + totals.host;
   SPARSESERVE_CHECK(busy.value() <= wall, "the compute lane was busy for longer than the run");

@@ -234,11 +234,16 @@ TEST(SchedulerTest, ABatchOfOneThatIsBlockedForeverFails) {
   EXPECT_THAT(bench.scheduler.failed(), ElementsAre(0));
 }
 
-TEST(SchedulerTest, TicketsNumberThePlans) {
+TEST(SchedulerTest, TicketsNumberTheIterationsThatRunFromOne) {
   FakeBench bench(Config(8, 100));
+  EXPECT_TRUE(bench.Step().empty());
   bench.Add(20);
   EXPECT_EQ(bench.Step().ticket, 1u);
   EXPECT_EQ(bench.Step().ticket, 2u);
+  bench.memory.grows_decode = [](RequestIndex) { return Grow::kDefer; };
+  EXPECT_TRUE(bench.Step(/*saves_pending=*/true).empty());
+  bench.memory.grows_decode = [](RequestIndex) { return Grow::kDone; };
+  EXPECT_EQ(bench.Step().ticket, 3u);
 }
 
 }  // namespace

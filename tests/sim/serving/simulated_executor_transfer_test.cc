@@ -1,0 +1,156 @@
+// The loads and saves of an iteration, with times computed by hand from the cost model.
+#include "sim/serving/simulated_executor.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/sim/serving/executor_bench.h"
+
+namespace sparseserve::serving {
+namespace {
+
+// Nothing of the layer runs beside the load of a pure decode, so it is all stall; the second step
+// selects what is resident by then.
+TEST(SimulatedExecutorTransferTest, LoadsStallTheLayerAndOnlyLoadsDo) {
+  Bench bench(Config(kBudget));
+  bench.AddDecoding(5000);
+  IterationResult r = bench.Run({.ticket = 1, .decodes = {0}, .prefills = {}});
+  const Seconds load =
+      bench.costs.Load(cost::LoadMethod::kFlashH2d, Bytes(16384), kBudget * kHeads).time;
+  EXPECT_EQ(r.loads, kBudget * kHeads * kLayers);
+  EXPECT_EQ(r.touches, r.loads);
+  EXPECT_EQ(r.h2d_bytes, Bytes(16384) * r.loads);
+  EXPECT_NEAR(r.h2d_busy.value(), (load * kLayers).value(), kTolerance);
+  EXPECT_NEAR(r.time.load_stall.value(), (load * kLayers).value(), kLayers * 1e-9);
+  r = bench.Run({.ticket = 2, .decodes = {0}, .prefills = {}}, SimTime(1'000'000'000));
+  EXPECT_EQ(r.loads, 0);
+  EXPECT_EQ(r.touches, kBudget * kHeads * kLayers);
+  EXPECT_EQ(r.time.load_stall, Seconds(0));
+}
+
+TEST(SimulatedExecutorTransferTest, PrefillAttentionHidesLoadsAndIsSlowedByThem) {
+  calibration::Record record = NeutralRecord();
+  record.slowdowns.at("h2d.flash").value = 1.5;
+  Bench bench(Config(kBudget), true, record);
+  bench.AddDecoding(5000);
+  bench.AddPrompt(4000);
+  const IterationResult r =
+      bench.Run({.ticket = 1, .decodes = {0}, .prefills = {Whole(1, 2000, 4000, true)}});
+  const cost::CostModel& c = bench.costs;
+  const Seconds load = c.Load(cost::LoadMethod::kFlashH2d, Bytes(16384), kBudget * kHeads).time;
+  const Seconds attention = Prefill(c, 2000, 4000);
+  const Seconds slowed = attention + std::min(load, attention) * 0.5;
+  const Seconds decode = c.DecodeAttention(1, Tokens(2048), true).time;
+  EXPECT_NEAR(r.time.attention.value(), ((slowed + decode) * kLayers).value(), kTolerance);
+  const double stall = std::max(0.0, (load - slowed).value());
+  EXPECT_NEAR(r.time.load_stall.value(), stall * kLayers, kLayers * 1e-9);
+}
+
+TEST(SimulatedExecutorTransferTest, BothDirectionsAtOnceShareTheLink) {
+  calibration::Record record = NeutralRecord();
+  record.operations.at("d2h.flash").bandwidth = BytesPerSecond(1e6);  // always saving
+  Seconds stall[2];
+  for (const int slowdown : {1, 2}) {
+    SimulatedExecutorConfig config = Config(kBudget);
+    config.duplex_slowdown = slowdown;
+    Bench bench(config, true, record);
+    bench.AddDecoding(5000);
+    stall[slowdown - 1] = bench.Run({.ticket = 1, .decodes = {0}, .prefills = {}}).time.load_stall;
+  }
+  EXPECT_NEAR(stall[1].value(), 2 * stall[0].value(), 3 * kLayers * 1e-9);
+}
+
+TEST(SimulatedExecutorTransferTest, ASaveCountsItsBytesAndScattersAfterwards) {
+  Bench bench(Config(kBudget));
+  bench.AddPrompt(1000);
+  const IterationResult r =
+      bench.Run({.ticket = 1, .decodes = {}, .prefills = {Whole(0, 0, 1000, true)}});
+  const Bytes layer(1000 * 512 * kHeads);
+  const Seconds save = bench.costs.Save(cost::SaveMethod::kFlashD2h, layer, 1).time;
+  const Seconds scatter = bench.costs.Scatter(layer, Bytes(16384)).time;
+  EXPECT_EQ(r.d2h_bytes, layer * kLayers);
+  EXPECT_NEAR(r.d2h_busy.value(), (save * kLayers).value(), kTolerance);
+  EXPECT_NEAR(r.scatter_busy.value(), (scatter * kLayers).value(), kTolerance);
+  EXPECT_EQ(r.time.save_stall, Seconds(0));
+}
+
+TEST(SimulatedExecutorTransferTest, ABlockwiseSaveHasAFragmentPerBlockAndHead) {
+  SimulatedExecutorConfig config = Config(kBudget);
+  config.save = cost::SaveMethod::kMemcpyPerBlock;
+  Bench bench(config);
+  bench.AddPrompt(1024);
+  const IterationResult r =
+      bench.Run({.ticket = 1, .decodes = {}, .prefills = {Whole(0, 0, 1024, true)}});
+  const Seconds save =
+      bench.costs.Save(cost::SaveMethod::kMemcpyPerBlock, Bytes(16384), 32 * kHeads).time;
+  EXPECT_NEAR(r.d2h_busy.value(), (save * kLayers).value(), kTolerance);
+  EXPECT_EQ(r.scatter_busy, Seconds(0));
+}
+
+TEST(SimulatedExecutorTransferTest, ASaveThatUsesSmsSlowsTheCompute) {
+  calibration::Record record = NeutralRecord();
+  record.slowdowns.at("d2h.direct").value = 1.5;
+  SimulatedExecutorConfig config = Config(kBudget);
+  config.save = cost::SaveMethod::kGpuDirect;
+  Bench bench(config, true, record);
+  bench.AddPrompt(1024);
+  const IterationResult r =
+      bench.Run({.ticket = 1, .decodes = {}, .prefills = {Whole(0, 0, 1024, false)}});
+  EXPECT_NEAR(r.time.compute.value(),
+              (Linear(bench.costs, 1024) * kLayers + r.d2h_busy * 0.5).value(), kTolerance);
+}
+
+// The buffers of new K and V are double: the third iteration waits for the saves of the first.
+TEST(SimulatedExecutorTransferTest, SlowSavesStallTheIterationAfterTheNext) {
+  calibration::Record record = NeutralRecord();
+  record.operations.at("d2h.flash").bandwidth = BytesPerSecond(0.5e9);
+  Bench bench(Config(kBudget), true, record);
+  bench.AddPrompt(6000);
+  SimTime start, saves_done[3];
+  for (const int i : {0, 1, 2}) {
+    const PrefillPiece chunk = Whole(0, i * 2000, (i + 1) * 2000, false);
+    const IterationResult r = bench.Run(
+        {.ticket = static_cast<kvcache::SaveTicket>(i + 1), .decodes = {}, .prefills = {chunk}},
+        start);
+    if (i < 2) {
+      EXPECT_EQ(r.time.save_stall, Seconds(0)) << "iteration " << i;
+    } else {
+      ASSERT_GT(saves_done[0], start);
+      EXPECT_NEAR(r.time.save_stall.value(), (saves_done[0] - start).value(), 1e-9);
+    }
+    saves_done[i] = bench.executor.SavesDone();
+    start = start + r.time.duration;
+  }
+}
+
+// Layers 1 and 2 reuse the KV buffer of the layer before: they wait for the rest of its save.
+TEST(SimulatedExecutorTransferTest, ASegmentWaitsForTheSaveOfTheLayerBefore) {
+  calibration::Record record = NeutralRecord();
+  record.operations.at("d2h.flash").bandwidth = BytesPerSecond(0.1e9);
+  for (const bool segmented : {true, false}) {
+    SimulatedExecutorConfig config = Config(kBudget);
+    config.layer_segmented = segmented;
+    Bench bench(config, true, record);
+    bench.AddPrompt(2000);
+    PrefillPiece piece = Whole(0, 0, 2000, false);
+    piece.layer_end = 3;
+    const IterationResult r = bench.Run({.ticket = 1, .decodes = {}, .prefills = {piece}});
+    const cost::CostModel& c = bench.costs;
+    const Seconds save = c.Save(cost::SaveMethod::kFlashD2h, Bytes(2000 * 512 * kHeads), 1).time;
+    const Seconds beside = Prefill(c, 0, 2000) + c.OutputAndMlp(0, Tokens(2000)).time;
+    ASSERT_GT(save, beside);
+    EXPECT_NEAR(r.time.save_stall.value(), segmented ? 2 * (save - beside).value() : 0, 4e-9);
+  }
+}
+
+TEST(SimulatedExecutorTransferTest, SavesCompleteInOrderAndNotBeforeTheirTime) {
+  Bench bench(Config(kBudget));
+  bench.AddPrompt(1000);
+  EXPECT_EQ(bench.executor.SavesDone(), SimTime());
+  const IterationResult r =
+      bench.Run({.ticket = 1, .decodes = {}, .prefills = {Whole(0, 0, 1000, true)}});
+  EXPECT_GT(bench.executor.SavesDone(), SimTime());
+  EXPECT_LT(bench.executor.SavesDone(), SimTime() + r.time.duration + Seconds(0.001));
+}
+
+}  // namespace
+}  // namespace sparseserve::serving

@@ -89,12 +89,6 @@ void Validate(const SelectionPolicy& policy) {
   Require(policy.budget_tokens.value() % block == 0, "budget_tokens", policy.budget_tokens.value(),
           "a multiple of block_tokens, " + std::to_string(block));
   Require(policy.metadata_vectors >= 0, "metadata_vectors", policy.metadata_vectors, "0 or more");
-  if (!(policy.score_flops_per_element >= 0 && policy.score_flops_per_element <= 1e6))
-    throw InputError({{},
-                      "selection.score_flops_per_element",
-                      "found " + std::to_string(policy.score_flops_per_element),
-                      "0 to 1e6",
-                      ""});
   const std::int64_t budget = BudgetBlocks(policy);
   Require(policy.sink_blocks >= 0 && policy.sink_blocks <= budget, "sink_blocks",
           policy.sink_blocks, "0 to the budget of " + std::to_string(budget) + " blocks");

@@ -22,11 +22,10 @@ struct SelectionPolicy {
   Tokens budget_tokens{2048};  // selected per query, sinks and recent blocks included
   Granularity granularity = Granularity::kKvHead;
   std::int64_t metadata_vectors = 2;  // per full block, of head_dim 16-bit elements each
-  double score_flops_per_element = 2;
-  std::int64_t sink_blocks = 2;     // the first blocks are always selected
-  std::int64_t recent_blocks = 2;   // and so are the last, the partly filled one included
-  std::int64_t dense_layers = 0;    // the first layers attend to everything
-  std::int64_t reuse_interval = 1;  // steps for which one choice is kept
+  std::int64_t sink_blocks = 2;       // the first blocks are always selected
+  std::int64_t recent_blocks = 2;     // and so are the last, the partly filled one included
+  std::int64_t dense_layers = 0;      // the first layers attend to everything
+  std::int64_t reuse_interval = 1;    // steps for which one choice is kept
 };
 
 // The budget in whole blocks. REQUIRES: a valid policy, as everything below does.

@@ -5,8 +5,8 @@
 //   tpot   (last token - first token) / (tokens - 1), per request with at least two tokens
 //   itl    gaps between consecutive tokens, pooled over all requests (the paper's TBT)
 //   e2el   last token - arrival
-// Statistics cover completed requests; std is that of the population, percentiles interpolate
-// linearly.
+// Statistics cover completed requests (scheduling delay and itl also what failed ones had
+// produced); std is that of the population, percentiles interpolate linearly.
 #pragma once
 
 #include <optional>

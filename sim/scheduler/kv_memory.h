@@ -22,9 +22,10 @@ struct KvGeometry {
   Tokens block_tokens{32};
   Bytes unit_bytes;
   Bytes metadata_bytes;  // of one unit, in HBM as long as the request lives; 0 without selection
-  std::int64_t budget_blocks = 0;  // selected per query in a sparse layer; 0: attention is full
-  std::int64_t dense_layers = 0;   // the first layers select everything
-  Bytes hidden_bytes;              // one token's activations between two prefill segments
+  std::int64_t budget_blocks = 0;   // selected per query in a sparse layer; 0: attention is full
+  std::int64_t reuse_interval = 1;  // decode steps for which one choice is kept
+  std::int64_t dense_layers = 0;    // the first layers select everything
+  Bytes hidden_bytes;               // one token's activations between two prefill segments
 
   std::int64_t lanes() const { return num_layers * heads; }
   Bytes block_row_bytes() const {

@@ -9,7 +9,7 @@
 //     that the batch is never empty.
 // (3) Memory: decodes grow; when memory is exhausted the latest admitted request is preempted and
 //     will recompute. Waiting requests are admitted in order until one does not fit; none is
-//     admitted in an iteration that preempts.
+//     admitted in an iteration that preempts, except to end a deadlock.
 //
 // The scheduler never knows which executor runs, nor how long an output will be.
 #pragma once

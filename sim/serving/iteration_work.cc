@@ -13,7 +13,8 @@ void IterationWork::Build(const scheduler::IterationPlan& plan,
   const Tokens block = geometry.block_tokens;
   const Tokens budget = block * geometry.budget_blocks;
   for (const scheduler::RequestIndex index : plan.decodes) {
-    const Tokens context = table[static_cast<std::size_t>(index)].context();
+    const scheduler::RequestState& request = table[static_cast<std::size_t>(index)];
+    const Tokens context = request.context();
     const std::int64_t full_blocks = context.value() / block.value();
     decode_.context_tokens += context;
     if (geometry.budget_blocks == 0 ||
@@ -22,6 +23,10 @@ void IterationWork::Build(const scheduler::IterationPlan& plan,
       continue;
     }
     decode_.selected_tokens += budget;
+    decode_.gathering_requests += 1;
+    // A choice is made at the first step and kept for reuse_interval steps. A request that
+    // recomputes after a preemption keeps its phase here; the locality model begins anew.
+    if ((request.generated.value() - 1) % geometry.reuse_interval != 0) continue;
     decode_.scored_blocks += full_blocks;
     decode_.choosing_requests += 1;
     decode_.widest_blocks = std::max(decode_.widest_blocks, full_blocks);

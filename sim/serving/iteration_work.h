@@ -30,8 +30,9 @@ struct DecodeWork {
   Tokens context_tokens;           // sum over requests
   Tokens selected_tokens;          // attended to in a sparse layer
   std::int64_t scored_blocks = 0;  // full blocks of the requests that have to choose, of one head
-  std::int64_t choosing_requests = 0;  // those with more blocks than the budget
-  std::int64_t widest_blocks = 0;      // the largest number of scores in a row
+  std::int64_t gathering_requests = 0;  // those with more blocks than the budget
+  std::int64_t choosing_requests = 0;   // those that score and choose in this step
+  std::int64_t widest_blocks = 0;       // the largest number of scores in a row
 };
 
 class IterationWork {

@@ -97,10 +97,10 @@ SimulatedExecutor::LayerCost SimulatedExecutor::CostOf(const LayerRun& run, std:
   if (!run.spans.empty()) cost.prefill_attention = Take(costs_.PrefillAttention(run.spans));
   if (decode.num_requests > 0) {
     // Gathered blocks cost more than a full pass only where there was something to choose.
-    const bool gathers = sparse && decode.choosing_requests > 0;
+    const bool gathers = sparse && decode.gathering_requests > 0;
     cost.decode_attention = Take(costs_.DecodeAttention(
         decode.num_requests, sparse ? decode.selected_tokens : decode.context_tokens, gathers));
-    if (gathers) {
+    if (sparse && decode.choosing_requests > 0) {
       cost.select =
           Take(costs_.Score(decode.scored_blocks * geometry.heads, geometry.metadata_bytes)) +
           Take(costs_.TopK(decode.choosing_requests * geometry.heads, decode.widest_blocks));
@@ -275,6 +275,7 @@ Seconds SimulatedExecutor::IssueLoad(std::int64_t loads, SimTime ready) {
   if (d2h_free_ > begin) {  // both directions at once
     const Seconds shared = std::min(time, d2h_free_ - begin) * (config_.duplex_slowdown - 1);
     time += shared;
+    if (buffer_free_ == d2h_free_) buffer_free_ = d2h_free_ + shared;
     d2h_free_ = d2h_free_ + shared;
     result_.d2h_busy += shared;
     saves_done_ = std::max(saves_done_, d2h_free_);

@@ -216,7 +216,11 @@ WorkloadBounds ScanWorkload(traces::RequestStream& requests) {
 void CheckFeasible(const SystemConfig& config, const WorkloadBounds& bounds) {
   const HbmBudget budget = ComputeHbmBudget(config);
   const ReplicaParts parts = MakeMemory(config, ComputeGeometry(config), budget.kv);
-  const std::string why = parts.memory->WhyNever(bounds.longest_prompt);
+  std::string why = parts.memory->WhyNever(bounds.longest_prompt);
+  const std::int64_t context = config.model.max_context_tokens;
+  if (bounds.longest_prompt.value() > context) {
+    why = "exceeds the model's context of " + std::to_string(context) + " tokens";
+  }
   if (why.empty()) return;
   throw InputError(
       {.where = {},

@@ -88,6 +88,7 @@ scheduler::KvGeometry ComputeGeometry(const SystemConfig& config) {
     g.metadata_bytes =
         selection::MetadataBytesPerBlock(policy, model.head_dim) * (per_layer ? units_per_gpu : 1);
     g.budget_blocks = selection::BudgetBlocks(policy);
+    g.reuse_interval = policy.reuse_interval;
     g.dense_layers = std::min(policy.dense_layers, model.num_layers);
   }
   return g;

@@ -73,8 +73,6 @@ TEST(SelectionPolicyTest, EachWrongValueIsReportedUnderItsKey) {
   EXPECT_EQ(key([](auto& p) { p.budget_tokens = Tokens(31); }), "selection.budget_tokens");
   EXPECT_EQ(key([](auto& p) { p.budget_tokens = Tokens(2049); }), "selection.budget_tokens");
   EXPECT_EQ(key([](auto& p) { p.metadata_vectors = -1; }), "selection.metadata_vectors");
-  EXPECT_EQ(key([](auto& p) { p.score_flops_per_element = -1; }),
-            "selection.score_flops_per_element");
   EXPECT_EQ(key([](auto& p) { p.sink_blocks = -1; }), "selection.sink_blocks");
   EXPECT_EQ(key([](auto& p) { p.sink_blocks = 63; }), "selection.sink_blocks");
   EXPECT_EQ(key([](auto& p) { p.recent_blocks = 0; }), "selection.recent_blocks");

@@ -167,14 +167,8 @@ class SensitivityTest : public ::testing::TestWithParam<Parameter> {};
 
 TEST_P(SensitivityTest, ChangingItChangesALatency) { ExpectALatencyChanges(GetParam()); }
 
-// Known to be unwired: the cost model takes scoring to be bound by memory and never reads it.
-TEST(SensitivityOpenTest, DISABLED_ScoreFlopsPerElement) {
-  ExpectALatencyChanges({"score_flops_per_element", "vllm-s",
-                         [](auto& c) { c.selection.score_flops_per_element = 1000; }});
-}
-
-// Known to be unwired: scoring and top-k are charged in every step, also where a choice is kept.
-TEST(SensitivityOpenTest, DISABLED_ReuseIntervalWithoutOffloading) {
+// Without offloading a kept choice saves its scoring.
+TEST(SensitivityWithoutOffloadTest, ReuseIntervalWithoutOffloading) {
   ExpectALatencyChanges(
       {"reuse_interval", "vllm-s", [](auto& c) { c.selection.reuse_interval = 4; }});
 }

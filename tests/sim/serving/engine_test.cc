@@ -83,6 +83,17 @@ TEST(EngineTest, APromptThatNeverFitsIsAnErrorBeforeTheRun) {
   EXPECT_EQ(ErrorOf([&] { CheckFeasible(config, bounds); }), "no error");
 }
 
+TEST(EngineTest, APromptBeyondTheContextOfTheModelIsAnError) {
+  SystemConfig config = Shipped("vllm");
+  config.model.max_context_tokens = 2499;
+  FixedStream stream(Equal(3, 0, 2500, 50));
+  const WorkloadBounds bounds = ScanWorkload(stream);
+  EXPECT_THAT(ErrorOf([&] { CheckFeasible(config, bounds); }),
+              HasSubstr("exceeds the model's context of 2499 tokens"));
+  config.model.max_context_tokens = 2500;
+  EXPECT_EQ(ErrorOf([&] { CheckFeasible(config, bounds); }), "no error");
+}
+
 TEST(EngineTest, MoreKvThanThereIsIsAnErrorThatNamesTheSum) {
   SystemConfig config = Shipped("vllm");
   config.memory.kv_pool = Bytes(70'000'000'000);

@@ -199,6 +199,15 @@ void CheckTogether(const SystemConfig& system) {
                       "a recording made by simulate --record-selection",
                       ""});
   }
+  const std::int64_t inject = system.scheduling.max_inject_token_layers;
+  if (inject != 0 && inject < system.model.num_layers) {
+    throw InputError({{},
+                      "scheduler.max_inject_token_layers",
+                      std::to_string(inject) + " does not take one token through the " +
+                          std::to_string(system.model.num_layers) + " layers",
+                      "0, or at least the number of layers",
+                      ""});
+  }
   selection::Validate(system.selection);
   selection::OverlapCurve{system.locality.overlap};
 }

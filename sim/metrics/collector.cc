@@ -77,6 +77,7 @@ void Collector::OnIteration(const IterationRecord& record) {
   ++t.iterations;
   if (record.num_decodes > 0) ++t.decode_iterations;
   t.batch_sum += batch;
+  t.decode_tokens += record.num_decodes;
   t.batch_max = std::max(t.batch_max, batch);
   t.prefill_token_layers += record.prefill_token_layers;
   t.block_loads += record.block_loads;

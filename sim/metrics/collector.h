@@ -58,6 +58,7 @@ struct IterationTotals {
   std::int64_t decode_iterations = 0;  // with at least one decode
   std::int64_t batch_sum = 0;          // requests in the batch, summed over iterations
   std::int64_t batch_max = 0;
+  std::int64_t decode_tokens = 0;  // decode steps of all requests
   std::int64_t prefill_token_layers = 0;
   std::int64_t block_loads = 0;
   std::int64_t block_touches = 0;

@@ -17,6 +17,7 @@ void IterationWork::Build(const scheduler::IterationPlan& plan,
     const Tokens context = request.context();
     const std::int64_t full_blocks = context.value() / block.value();
     decode_.context_tokens += context;
+    if (context.value() % block.value() == 0) decode_.filled_blocks += 1;
     if (geometry.budget_blocks == 0 ||
         BlocksFor(context, block).value() <= geometry.budget_blocks) {
       decode_.selected_tokens += context;  // everything: nothing to choose

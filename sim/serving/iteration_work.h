@@ -27,6 +27,7 @@ struct LayerRun {
 // The decode side, the same in all layers but for the dense ones.
 struct DecodeWork {
   std::int64_t num_requests = 0;
+  std::int64_t filled_blocks = 0;  // newest blocks that this step fills, one per request at most
   Tokens context_tokens;           // sum over requests
   Tokens selected_tokens;          // attended to in a sparse layer
   std::int64_t scored_blocks = 0;  // full blocks of the requests that have to choose, of one head

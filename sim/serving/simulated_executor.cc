@@ -1,6 +1,7 @@
 #include "sim/serving/simulated_executor.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "sim/core/check.h"
 
@@ -76,7 +77,10 @@ IterationResult SimulatedExecutor::Execute(SimTime start, const IterationPlan& p
   if (work_.output_tokens() > Tokens(0)) {
     Compute(Take(costs_.Head(work_.output_tokens())), result_.time.compute, "head", -1);
   }
-  if (cache_ != nullptr) pending_.push_back({plan.ticket, saves_done_});
+  if (cache_ != nullptr) {
+    pending_.push_back({plan.ticket, saves_done_});
+    if (std::has_single_bit(plan.ticket) && std::countr_zero(plan.ticket) % 2 == 0) cache_->Audit();
+  }
   result_.time.host = config_.host_overhead;
   if (timeline_ != nullptr)
     timeline_->Add(Lane::kScheduler, "host", now(), now() + config_.host_overhead);
@@ -110,25 +114,34 @@ SimulatedExecutor::LayerCost SimulatedExecutor::CostOf(const LayerRun& run, std:
   return cost;
 }
 
-// The new K and V of one layer: a fragment per token and head for decodes, per block and head for
-// prefill. FlashD2H copies the contiguous tensor at once and scatters the fragments afterwards.
+// The new K and V of one layer. FlashD2H copies the contiguous tensor at once and scatters its
+// fragments: a token of a head for decodes, a block of a head for prefill. The storing kernel
+// writes the same fragments directly. One copy per block waits until a decode has filled its block;
+// what a request's last block lacks is never saved, and a block that is still filling counts as
+// dirty only in the iterations that decode it.
 void SimulatedExecutor::AddSaveCost(const LayerRun& run, LayerCost& layer) {
   const scheduler::KvGeometry& geometry = config_.geometry;
-  const std::int64_t decodes = work_.decode().num_requests;
+  const bool per_block = config_.save == cost::SaveMethod::kMemcpyPerBlock;
+  const std::int64_t tokens_per_fragment = per_block ? geometry.block_tokens.value() : 1;
+  const std::int64_t decodes =
+      per_block ? work_.decode().filled_blocks : work_.decode().num_requests;
   const Bytes token_bytes(geometry.unit_bytes.value() / geometry.block_tokens.value());
+  const Bytes decode_fragment = token_bytes * tokens_per_fragment;
   const Bytes prefill_bytes = token_bytes * (run.prefill_tokens.value() * geometry.heads);
-  const Bytes decode_bytes = token_bytes * (decodes * geometry.heads);
+  const Bytes decode_bytes = decode_fragment * (decodes * geometry.heads);
   layer.saved = prefill_bytes + decode_bytes;
   if (layer.saved == Bytes(0)) return;
   if (config_.save == cost::SaveMethod::kFlashD2h) {
     layer.save = Take(costs_.Save(config_.save, layer.saved, 1));
     if (decodes > 0) layer.scatter += Take(costs_.Scatter(decode_bytes, token_bytes));
-    if (run.prefill_blocks > 0)
+    if (run.prefill_blocks > 0) {
       layer.scatter += Take(costs_.Scatter(prefill_bytes, geometry.unit_bytes));
+    }
     return;
   }
-  if (decodes > 0)
-    layer.save += Take(costs_.Save(config_.save, token_bytes, decodes * geometry.heads));
+  if (decodes > 0) {
+    layer.save += Take(costs_.Save(config_.save, decode_fragment, decodes * geometry.heads));
+  }
   if (run.prefill_blocks > 0) {
     const std::int64_t fragments = run.prefill_blocks * geometry.heads;
     layer.save +=
@@ -246,6 +259,7 @@ void SimulatedExecutor::IssueSave(const LayerCost& cost, std::int64_t layer, boo
   if (cost.saved == Bytes(0)) return;
   const SimTime begin = std::max(now(), d2h_free_);
   d2h_free_ = begin + cost.save;
+  d2h_rate_ = BytesPerSecond(static_cast<double>(cost.saved.value()) / cost.save.value());
   result_.d2h_busy += cost.save;
   result_.d2h_bytes += cost.saved;
   SimTime done = d2h_free_;
@@ -272,8 +286,12 @@ Seconds SimulatedExecutor::IssueLoad(std::int64_t loads, SimTime ready) {
   const scheduler::KvGeometry& geometry = config_.geometry;
   Seconds time = Take(costs_.Load(config_.load, geometry.unit_bytes, loads));
   const SimTime begin = std::max({now(), h2d_free_, ready});
-  if (d2h_free_ > begin) {  // both directions at once
-    const Seconds shared = std::min(time, d2h_free_ - begin) * (config_.duplex_slowdown - 1);
+  if (d2h_free_ > begin && config_.duplex_bandwidth > BytesPerSecond(0)) {
+    // Both directions at once, at what each reaches by itself; copies bound by their calls may fit.
+    const double rates = static_cast<double>((geometry.unit_bytes * loads).value()) / time.value() +
+                         d2h_rate_.value();
+    const double slowdown = std::max(1.0, rates / config_.duplex_bandwidth.value());
+    const Seconds shared = std::min(time, d2h_free_ - begin) * (slowdown - 1);
     time += shared;
     if (buffer_free_ == d2h_free_) buffer_free_ = d2h_free_ + shared;
     d2h_free_ = d2h_free_ + shared;

@@ -37,8 +37,8 @@ struct SimulatedExecutorConfig {
   cost::LoadMethod load = cost::LoadMethod::kFlashH2d;
   cost::SaveMethod save = cost::SaveMethod::kFlashD2h;
   bool layer_segmented = false;
-  Seconds host_overhead;       // per iteration: scheduling, input preparation, sampling on the host
-  double duplex_slowdown = 1;  // (h2d + d2h) / duplex bandwidth of the link, >= 1
+  Seconds host_overhead;  // per iteration: scheduling, input preparation, sampling on the host
+  BytesPerSecond duplex_bandwidth;  // both directions of the link together; 0: no limit but theirs
 };
 
 class SimulatedExecutor : public Executor {
@@ -100,6 +100,7 @@ class SimulatedExecutor : public Executor {
   Seconds elapsed_;  // on the compute lane since then
   IterationResult result_;
   SimTime h2d_free_, d2h_free_, scatter_free_;
+  BytesPerSecond d2h_rate_;  // that the save issued last reaches by itself
   SimTime saves_done_;
   SimTime buffer_free_;               // layer-segmented prefill: the KV buffer of the layer before
   std::vector<SimTime> layer_saved_;  // when the blocks of finished prefills can be loaded again

@@ -102,16 +102,12 @@ scheduler::SchedulerConfig Scheduling(const SystemConfig& config) {
 
 SimulatedExecutorConfig ExecutorConfig(const SystemConfig& config,
                                        const scheduler::KvGeometry& geometry) {
-  const hardware::HostLink& link = config.machine.link;
-  const bool shares = link.duplex_bandwidth > BytesPerSecond(0);
-  const double duplex =
-      shares ? (link.h2d_bandwidth + link.d2h_bandwidth) / link.duplex_bandwidth : 1.0;
   return {.geometry = geometry,
           .load = config.choice.load,
           .save = config.choice.save,
           .layer_segmented = config.choice.prefill == scheduler::PrefillMode::kLayerSegmented,
           .host_overhead = config.host_overhead,
-          .duplex_slowdown = std::max(1.0, duplex)};
+          .duplex_bandwidth = config.machine.link.duplex_bandwidth};
 }
 
 cost::CostModel MakeCosts(const SystemConfig& config) {
@@ -164,28 +160,49 @@ metrics::KvFigures KvFiguresOf(const scheduler::KvGeometry& geometry,
 }
 
 // Everything that must balance between what was counted where it happened and what was summed up.
-void CheckTotals(const metrics::Collector& collector, const scheduler::KvGeometry& geometry,
-                 const std::vector<kvcache::KvCache*>& caches, std::int64_t replicas) {
+void CheckTotals(const SystemConfig& config, const scheduler::KvGeometry& geometry,
+                 const metrics::Collector& collector, const std::vector<kvcache::KvCache*>& caches,
+                 SimTime saves_done) {
   const metrics::IterationTotals& totals = collector.totals();
   std::int64_t loads = 0;
-  std::int64_t touches = 0;
   for (const kvcache::KvCache* cache : caches) {
     if (cache == nullptr) continue;
+    cache->Audit();
     loads += cache->stats().loads;
-    touches += cache->stats().touches;
   }
-  SPARSESERVE_CHECK(loads == totals.block_loads && touches == totals.block_touches,
-                    "the cache and the iterations count different loads");
   SPARSESERVE_CHECK(totals.h2d_bytes == geometry.unit_bytes * loads,
-                    "bytes over the link and loads differ");
+                    "bytes over the link and loads counted by the cache differ");
+  const Bytes token_bytes(geometry.unit_bytes.value() / geometry.block_tokens.value());
+  const Bytes written =
+      token_bytes *
+      (geometry.heads * (totals.prefill_token_layers + totals.decode_tokens * geometry.num_layers));
+  if (config.choice.kv_home == KvHome::kHbm) {
+    SPARSESERVE_CHECK(totals.d2h_bytes == Bytes(0), "a system without offload saves");
+  } else if (config.choice.save == cost::SaveMethod::kMemcpyPerBlock) {
+    // The block in which a prompt ended is copied again, whole, when decodes have filled it.
+    const std::int64_t prompts =
+        static_cast<std::int64_t>(collector.requests().size()) + collector.preemptions();
+    const Bytes again = geometry.block_row_bytes() * prompts;
+    SPARSESERVE_CHECK(totals.d2h_bytes <= written + again, "more is saved than was computed");
+  } else {
+    SPARSESERVE_CHECK(totals.d2h_bytes == written, "what was computed and what was saved differ");
+  }
   // The end of each iteration is rounded to the nanosecond, its parts are not.
   const double rounding = 1e-6 + 1e-9 * static_cast<double>(totals.iterations);
-  const double wall = collector.end().seconds() * static_cast<double>(replicas) + rounding;
+  const SimTime begin = collector.requests().front().arrival;
+  const auto wall = [&](SimTime end) {
+    return (end - begin).value() * static_cast<double>(config.replicas) + rounding;
+  };
+  const double run = wall(collector.end());
+  const double drained = wall(std::max(collector.end(), saves_done));
   const Seconds busy =
       totals.compute + totals.attention + totals.load_stall + totals.save_stall + totals.host;
-  SPARSESERVE_CHECK(busy.value() <= wall, "the compute lane was busy for longer than the run");
-  SPARSESERVE_CHECK(totals.h2d_busy.value() <= wall,
+  SPARSESERVE_CHECK(busy.value() <= run, "the compute lane was busy for longer than the run");
+  SPARSESERVE_CHECK(totals.h2d_busy.value() <= run,
                     "the H2D lane was busy for longer than the run");
+  SPARSESERVE_CHECK(totals.d2h_busy.value() <= drained, "the D2H lane was busy for too long");
+  SPARSESERVE_CHECK(totals.scatter_busy.value() <= drained,
+                    "the scatter lane was busy for too long");
 }
 
 std::vector<RunResult::OverlapPoint> OverlapOf(const SystemConfig& config,
@@ -272,7 +289,11 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   Engine engine(std::move(replicas), MakeRouter(config.router), requests, collector,
                 observers.progress);
   engine.Run();
-  CheckTotals(collector, geometry, caches, config.replicas);
+  SimTime saves_done;
+  for (const OwningExecutor* executor : executors) {
+    saves_done = std::max(saves_done, executor->SavesDone());
+  }
+  CheckTotals(config, geometry, collector, caches, saves_done);
   if (record) record->Finish();
   for (const std::string& policy : config.memory.replay_evictions) {
     RunResult::EvictionReplay replay{policy, 0};

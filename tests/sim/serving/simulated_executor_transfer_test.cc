@@ -48,15 +48,20 @@ TEST(SimulatedExecutorTransferTest, PrefillAttentionHidesLoadsAndIsSlowedByThem)
 TEST(SimulatedExecutorTransferTest, BothDirectionsAtOnceShareTheLink) {
   calibration::Record record = NeutralRecord();
   record.operations.at("d2h.flash").bandwidth = BytesPerSecond(1e6);  // always saving
-  Seconds stall[2];
-  for (const int slowdown : {1, 2}) {
+  const IterationPlan plan{.ticket = 1, .decodes = {0}, .prefills = {}};
+  Bench alone(Config(kBudget), true, record);
+  alone.AddDecoding(5000);
+  const IterationResult free = alone.Run(plan);
+  const double rates = static_cast<double>(free.h2d_bytes.value()) / free.h2d_busy.value() + 1e6;
+  for (const double share : {0.5, 2.0}) {  // of what both directions reach by themselves
     SimulatedExecutorConfig config = Config(kBudget);
-    config.duplex_slowdown = slowdown;
+    config.duplex_bandwidth = BytesPerSecond(rates * share);
     Bench bench(config, true, record);
     bench.AddDecoding(5000);
-    stall[slowdown - 1] = bench.Run({.ticket = 1, .decodes = {0}, .prefills = {}}).time.load_stall;
+    const double slowdown = std::max(1.0, 1 / share);
+    EXPECT_NEAR(bench.Run(plan).time.load_stall.value(), slowdown * free.time.load_stall.value(),
+                3 * kLayers * 1e-9);
   }
-  EXPECT_NEAR(stall[1].value(), 2 * stall[0].value(), 3 * kLayers * 1e-9);
 }
 
 TEST(SimulatedExecutorTransferTest, ASaveCountsItsBytesAndScattersAfterwards) {

@@ -1,9 +1,9 @@
 // What the cache and its eviction policy both look at: which units exist, which are selected, which
 // are resident and where. The cache alone writes it.
 //
-// Per unit: one int32 (slot) and two bits; per slot: its owner. Everything is an array indexed by a
-// dense integer. The two bits of 64 units share 16 bytes, so "selected and not resident" (the
-// misses of a group) and "selected and resident" (what it holds) are found 64 units at a time.
+// Per unit: one int32 (slot) and two bits. Everything is an array indexed by a dense integer. The
+// two bits of 64 units share 16 bytes, so "selected and not resident" (the misses of a group) and
+// "selected and resident" (what it holds) are found 64 units at a time.
 #pragma once
 
 #include <bit>
@@ -22,7 +22,7 @@ struct UnitBits {
 
 struct Group {
   std::vector<UnitBits> bits;  // of 64 units each
-  std::vector<Slot> slot_of;   // per unit; kNoSlot when it is not resident
+  std::vector<Slot> slot_of;   // per unit; of no meaning when it is not resident
   WindowUnion window;          // units selected in the last steps
   std::uint32_t num_uses = 0;  // Select calls
   bool in_use = false;         // selected since BeginLayer: its selected units may not be evicted
@@ -35,23 +35,20 @@ struct Group {
   bool resident(Unit unit) const { return bits[unit >> 6].resident >> (unit & 63) & 1; }
 };
 
-struct SlotOwner {
-  GroupIndex group = -1;  // -1: free or reserved
+struct UnitId {
+  GroupIndex group = -1;
   Unit unit = 0;
 };
 
 struct CacheState {
   std::vector<Group> groups;
-  std::vector<SlotOwner> owners;  // per slot
+  std::int64_t num_slots = 0;  // of HBM
   std::int64_t num_resident = 0;
 
-  const Group& group_of(Slot slot) const { return groups[owners[slot].group]; }
-  bool selected(Slot slot) const { return group_of(slot).selected(owners[slot].unit); }
   // Not saved yet, or in use by the running layer: may not be evicted.
-  bool pinned(Slot slot) const {
-    const SlotOwner owner = owners[slot];
-    const Group& group = groups[owner.group];
-    return owner.unit >= group.first_dirty || (group.in_use && group.selected(owner.unit));
+  bool pinned(UnitId id) const {
+    const Group& group = groups[id.group];
+    return id.unit >= group.first_dirty || (group.in_use && group.selected(id.unit));
   }
 };
 
@@ -86,5 +83,12 @@ inline std::int64_t CountResident(const Group& group, Unit begin) {
 constexpr auto kHeldWord = [](const UnitBits& b) { return b.selected & b.resident; };
 constexpr auto kMissingWord = [](const UnitBits& b) { return b.selected & ~b.resident; };
 constexpr auto kResidentWord = [](const UnitBits& b) { return b.resident; };
+
+// Calls visit(slot) for every resident unit of the group, in unit order.
+template <typename Visit>
+void ForEachSlot(const Group& group, Visit visit) {
+  ScanUnits(group, 0, group.num_units(), kResidentWord,
+            [&](Unit unit) { return visit(group.slot_of[unit]), true; });
+}
 
 }  // namespace sparseserve::kvcache

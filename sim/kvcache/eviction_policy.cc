@@ -47,12 +47,13 @@ std::vector<std::string> EvictionPolicyNames() {
   return names;
 }
 
-std::int64_t EvictHeld(const Group& group, std::int64_t count, Unit& cursor,
-                       std::vector<Slot>& victims) {
+std::int64_t EvictHeld(const CacheState& state, GroupIndex index, std::int64_t count, Unit& cursor,
+                       std::vector<UnitId>& victims) {
   if (count == 0) return 0;
+  const Group& group = state.groups[index];
   std::int64_t num_taken = 0;
   cursor = ScanUnits(group, cursor, group.first_dirty, kHeldWord, [&](Unit unit) {
-    victims.push_back(group.slot_of[unit]);
+    victims.push_back({index, unit});
     return ++num_taken < count;
   });
   return num_taken;

@@ -11,27 +11,34 @@ namespace {
 class Fifo final : public EvictionPolicy {
  public:
   explicit Fifo(const CacheState& state)
-      : state_(state), sentinel_(static_cast<NodeRing::Node>(state.owners.size())) {
+      : state_(state),
+        sentinel_(static_cast<NodeRing::Node>(state.num_slots)),
+        owners_(static_cast<std::size_t>(state.num_slots)) {
     queue_.Resize(sentinel_ + 1);
     queue_.MakeSentinel(sentinel_);
   }
 
-  void OnSelect(GroupIndex, std::span<const Slot>, std::span<const Slot>) override {}
-  void OnLoad(GroupIndex, std::span<const Slot> slots) override {
-    for (const Slot slot : slots) queue_.InsertBefore(slot, sentinel_);
+  void OnSelect(GroupIndex, std::span<const Unit>, std::span<const Unit>) override {}
+  void OnLoad(GroupIndex index, std::span<const Unit> units) override {
+    const Group& group = state_.groups[index];
+    for (const Unit unit : units) {
+      const Slot slot = group.slot_of[unit];
+      owners_[slot] = {index, unit};
+      queue_.InsertBefore(slot, sentinel_);
+    }
   }
-  void OnCreate(GroupIndex group, std::span<const Slot> slots) override { OnLoad(group, slots); }
-  void OnEnd(GroupIndex, std::span<const Slot> slots) override {
-    for (const Slot slot : slots) queue_.Unlink(slot);
+  void OnCreate(GroupIndex group, std::span<const Unit> units) override { OnLoad(group, units); }
+  void OnEnd(GroupIndex group) override {
+    ForEachSlot(state_.groups[group], [&](Slot slot) { queue_.Unlink(slot); });
   }
 
-  void Evict(std::int64_t count, std::vector<Slot>& victims) override {
+  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
     for (NodeRing::Node node = queue_.next(sentinel_), next; count > 0; node = next) {
       SPARSESERVE_CHECK(node != sentinel_, "too little is evictable");
       next = queue_.next(node);
-      if (state_.pinned(node)) continue;
+      if (state_.pinned(owners_[node])) continue;
       queue_.Unlink(node);
-      victims.push_back(node);
+      victims.push_back(owners_[node]);
       --count;
     }
   }
@@ -39,7 +46,8 @@ class Fifo final : public EvictionPolicy {
  private:
   const CacheState& state_;
   const NodeRing::Node sentinel_;
-  NodeRing queue_;  // from the first to the last that came in
+  std::vector<UnitId> owners_;  // per slot
+  NodeRing queue_;              // slots, from the first to the last that came in
 };
 
 }  // namespace

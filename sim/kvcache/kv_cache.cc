@@ -36,7 +36,7 @@ const KvCacheConfig& Checked(const KvCacheConfig& config) {
 
 KvCache::Impl::Impl(const KvCacheConfig& c, const EvictionPolicyFactory& make_policy)
     : config(Checked(c)), slots(c.hbm_slots), rows(c.dram_blocks) {
-  state.owners.resize(static_cast<std::size_t>(c.hbm_slots));
+  state.num_slots = c.hbm_slots;
   policy = make_policy(state);
 }
 
@@ -70,17 +70,17 @@ void KvCache::Impl::Evict(std::int64_t count) {
   SPARSESERVE_CHECK(static_cast<std::int64_t>(victims.size()) == count, "policy miscounts");
   for (std::size_t i = 0; i < victims.size(); ++i) {
     constexpr std::size_t kAhead = 16;
-    if (i + kAhead < victims.size()) __builtin_prefetch(&state.owners[victims[i + kAhead]], 1);
-    const Slot slot = victims[i];
-    SlotOwner& owner = state.owners[slot];
-    Group& group = state.groups[owner.group];
-    UnitBits& bits = group.bits[owner.unit >> 6];
-    const std::uint64_t bit = std::uint64_t{1} << (owner.unit & 63);
+    if (i + kAhead < victims.size()) {
+      const UnitId ahead = victims[i + kAhead];
+      __builtin_prefetch(&state.groups[ahead.group].slot_of[ahead.unit]);
+    }
+    const UnitId victim = victims[i];
+    Group& group = state.groups[victim.group];
+    UnitBits& bits = group.bits[victim.unit >> 6];
+    const std::uint64_t bit = std::uint64_t{1} << (victim.unit & 63);
     bits.resident &= ~bit;
     group.num_held -= (bits.selected & bit) != 0;
-    group.slot_of[owner.unit] = kNoSlot;
-    owner.group = -1;
-    slots.Return(slot);
+    slots.Return(group.slot_of[victim.unit]);
   }
   state.num_resident -= count;
   stats.evictions += count;
@@ -109,27 +109,24 @@ void KvCache::Impl::AddUnits(Request& request, RequestIndex index, std::int64_t 
   for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
     Group& group = state.groups[GroupOf(index, layer)];
     group.bits.resize((num_units + 63) / 64);
-    group.slot_of.resize(num_units, kNoSlot);
+    group.slot_of.resize(num_units);
     group.window.Resize(static_cast<std::int64_t>(num_units));
   }
-}
-
-void KvCache::Impl::Place(GroupIndex index, Unit unit, Slot slot) {
-  Group& group = state.groups[index];
-  group.bits[unit >> 6].resident |= std::uint64_t{1} << (unit & 63);
-  group.slot_of[unit] = slot;
-  state.owners[slot] = {index, unit};
-  placed.push_back(slot);
 }
 
 template <typename Take>
 void KvCache::Impl::CreateResident(RequestIndex index, Unit begin, Unit end, Take take) {
   for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
-    const GroupIndex group = GroupOf(index, layer);
+    const GroupIndex group_index = GroupOf(index, layer);
+    Group& group = state.groups[group_index];
     placed.clear();
-    for (Unit unit = begin; unit < end; ++unit) Place(group, unit, take());
+    for (Unit unit = begin; unit < end; ++unit) {
+      group.bits[unit >> 6].resident |= std::uint64_t{1} << (unit & 63);
+      group.slot_of[unit] = take();
+      placed.push_back(unit);
+    }
     state.num_resident += end - begin;
-    policy->OnCreate(group, placed);
+    policy->OnCreate(group_index, placed);
   }
   NotePeak();
 }
@@ -177,15 +174,11 @@ void KvCache::RemoveRequest(RequestIndex request) {
   for (std::int64_t layer = 0; layer < c.config.num_layers; ++layer) {
     const GroupIndex index = c.GroupOf(request, layer);
     Group& group = c.state.groups[index];
-    c.placed.clear();
-    ScanUnits(group, 0, group.num_units(), kResidentWord,
-              [&](Unit unit) { return c.placed.push_back(group.slot_of[unit]), true; });
-    c.policy->OnEnd(index, c.placed);
-    for (const Slot slot : c.placed) {
-      c.state.owners[slot].group = -1;
+    c.policy->OnEnd(index);
+    ForEachSlot(group, [&](Slot slot) {
       c.slots.Return(slot);
-    }
-    c.state.num_resident -= static_cast<std::int64_t>(c.placed.size());
+      --c.state.num_resident;
+    });
     if (group.in_use) std::erase(c.in_use, index);
     group = Group{};
   }
@@ -312,7 +305,8 @@ std::int64_t KvCache::num_blocks(RequestIndex request) const {
   return impl_->active(request).num_blocks;
 }
 Slot KvCache::SlotOf(RequestIndex request, std::int64_t layer, Unit unit) const {
-  return impl_->state.groups[impl_->GroupOf(request, layer)].slot_of[unit];
+  const Group& group = impl_->state.groups[impl_->GroupOf(request, layer)];
+  return group.resident(unit) ? group.slot_of[unit] : kNoSlot;
 }
 std::int32_t KvCache::DramRow(RequestIndex request, std::int64_t block) const {
   return impl_->active(request).dram_rows[block];

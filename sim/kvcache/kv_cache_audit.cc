@@ -9,18 +9,19 @@ namespace {
 
 void AuditSlots(const KvCacheConfig& config, const CacheState& state, const FreeList& slots,
                 std::int64_t num_reserved) {
-  std::vector<bool> is_free(static_cast<std::size_t>(config.hbm_slots), false);
-  for (const Slot slot : slots.returned()) {
-    SPARSESERVE_CHECK(!is_free[slot] && slot < slots.next_unused(), "slot freed twice");
-    is_free[slot] = true;
-  }
+  std::vector<bool> is_taken(static_cast<std::size_t>(config.hbm_slots), false);
+  const auto take = [&](Slot slot) {
+    SPARSESERVE_CHECK(slot >= 0 && slot < slots.next_unused(), "a slot that was never out");
+    SPARSESERVE_CHECK(!is_taken[slot], "a slot is free twice, or has two owners, or both");
+    is_taken[slot] = true;
+  };
+  for (const Slot slot : slots.returned()) take(slot);
   std::int64_t num_owned = 0;
-  for (Slot slot = 0; slot < config.hbm_slots; ++slot) {
-    const SlotOwner owner = state.owners[slot];
-    if (owner.group < 0) continue;
-    ++num_owned;
-    SPARSESERVE_CHECK(!is_free[slot] && slot < slots.next_unused(), "a free slot has an owner");
-    SPARSESERVE_CHECK(state.groups[owner.group].slot_of[owner.unit] == slot, "owner disagrees");
+  for (const Group& group : state.groups) {
+    ForEachSlot(group, [&](Slot slot) {
+      take(slot);
+      ++num_owned;
+    });
   }
   SPARSESERVE_CHECK(num_owned == state.num_resident, "resident units miscounted");
   SPARSESERVE_CHECK(slots.num_free() + num_reserved + num_owned == config.hbm_slots,
@@ -28,16 +29,9 @@ void AuditSlots(const KvCacheConfig& config, const CacheState& state, const Free
 }
 
 // Returns the group's part of the working set, and its dirty resident units in `num_dirty`.
-std::int64_t AuditGroup(const Group& group, const CacheState& state, GroupIndex index,
-                        std::int64_t& num_dirty) {
+std::int64_t AuditGroup(const Group& group, std::int64_t& num_dirty) {
   std::int64_t num_selected = 0, num_held = 0, num_in_window = 0;
   for (Unit unit = 0; unit < group.num_units(); ++unit) {
-    const Slot slot = group.slot_of[unit];
-    SPARSESERVE_CHECK((slot != kNoSlot) == group.resident(unit), "slot and bit disagree");
-    if (slot != kNoSlot) {
-      SPARSESERVE_CHECK(state.owners[slot].group == index && state.owners[slot].unit == unit,
-                        "two units in a slot");
-    }
     num_selected += group.selected(unit);
     num_held += group.selected(unit) && group.resident(unit);
     num_in_window += group.selected(unit) || !group.window.IsNew(unit);
@@ -71,7 +65,7 @@ void KvCache::Audit() const {
     std::int64_t working_set = 0, num_dirty = 0;
     for (std::int64_t layer = 0; layer < c.config.num_layers; ++layer) {
       const GroupIndex index = c.GroupOf(static_cast<RequestIndex>(i), layer);
-      working_set += AuditGroup(c.state.groups[index], c.state, index, num_dirty);
+      working_set += AuditGroup(c.state.groups[index], num_dirty);
     }
     SPARSESERVE_CHECK(working_set == r.working_set, "working set miscounted");
     SPARSESERVE_CHECK(num_dirty == r.num_dirty_resident, "dirty units miscounted");
@@ -82,6 +76,7 @@ void KvCache::Audit() const {
   for (const GroupIndex index : c.in_use) {
     SPARSESERVE_CHECK(c.state.groups[index].in_use, "in-use mark lost");
   }
+  c.policy->Audit();
 }
 
 }  // namespace sparseserve::kvcache

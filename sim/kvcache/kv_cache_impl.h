@@ -47,7 +47,6 @@ struct KvCache::Impl {
   // Puts the units [begin, end) of every layer of the request into slots given by take().
   template <typename Take>
   void CreateResident(RequestIndex index, Unit begin, Unit end, Take take);
-  void Place(GroupIndex index, Unit unit, Slot slot);
   // Finds the first dirty block again and recounts the dirty resident units.
   void UpdateDirty(RequestIndex index, Request& request);
   void LoadGroup(GroupIndex index, std::int64_t limit, std::vector<Load>* loads);
@@ -65,7 +64,8 @@ struct KvCache::Impl {
   AccessRecorder* recorder = nullptr;
   KvCacheStats stats;
   // Buffers of one operation, kept for their capacity.
-  std::vector<Slot> joined, left, victims, placed;
+  std::vector<UnitId> victims;
+  std::vector<Unit> placed;
 };
 
 // Not saved and not given a ticket yet: what a block appended since the last mark carries.

@@ -8,44 +8,29 @@
 namespace sparseserve::kvcache {
 namespace {
 
-constexpr std::size_t kAhead = 48;  // elements between a prefetch and the use of what it fetched
-
-void PrefetchUnit(const Group& group, std::span<const Unit> units, std::size_t i) {
-  if (i + kAhead >= units.size()) return;
-  const Unit unit = units[i + kAhead];
-  if (unit >= group.num_units()) return;  // the loop itself reports it
-  __builtin_prefetch(&group.slot_of[unit]);
-  group.window.Prefetch(unit);
-}
-
-// Deselects `removed`; appends the slots of those that are resident to `left`.
-void RemoveUnits(Group& group, std::span<const Unit> removed, std::vector<Slot>& left) {
-  for (std::size_t i = 0; i < removed.size(); ++i) {
-    PrefetchUnit(group, removed, i);
-    const Unit unit = removed[i];
+// Deselects `removed`.
+void RemoveUnits(Group& group, std::span<const Unit> removed) {
+  for (const Unit unit : removed) {
     SPARSESERVE_CHECK(unit < group.num_units() && group.selected(unit), "removed: not selected");
     UnitBits& bits = group.bits[unit >> 6];
     const std::uint64_t bit = std::uint64_t{1} << (unit & 63);
     bits.selected &= ~bit;
-    group.window.Leave(unit);
-    if (bits.resident & bit) left.push_back(group.slot_of[unit]);
+    group.num_held -= (bits.resident & bit) != 0;
   }
+  group.window.Leave(removed);
 }
 
-// Selects `added`; appends the slots of those that are resident to `joined`. Returns how many are
-// new to the window.
-std::int64_t AddUnits(Group& group, std::span<const Unit> added, std::vector<Slot>& joined) {
+// Selects `added`. Returns how many are new to the window.
+std::int64_t AddUnits(Group& group, std::span<const Unit> added) {
   std::int64_t num_new = 0;
-  for (std::size_t i = 0; i < added.size(); ++i) {
-    PrefetchUnit(group, added, i);
-    const Unit unit = added[i];
+  for (const Unit unit : added) {
     SPARSESERVE_CHECK(unit < group.num_units() && !group.selected(unit),
                       "added: selected or absent");
     UnitBits& bits = group.bits[unit >> 6];
     const std::uint64_t bit = std::uint64_t{1} << (unit & 63);
     bits.selected |= bit;
+    group.num_held += (bits.resident & bit) != 0;
     num_new += group.window.IsNew(unit);
-    if (bits.resident & bit) joined.push_back(group.slot_of[unit]);
   }
   return num_new;
 }
@@ -71,18 +56,14 @@ void KvCache::Select(RequestIndex request, std::int64_t layer, std::span<const U
   c.in_use.push_back(index);
   ++group.num_uses;
 
-  c.joined.clear();
-  c.left.clear();
-  group.window.BeginStep(removed.size());
-  RemoveUnits(group, removed, c.left);
-  r.working_set += AddUnits(group, added, c.joined);
+  RemoveUnits(group, removed);
+  r.working_set += AddUnits(group, added);
   r.working_set -= group.window.EndStep([&](Unit unit) { return group.selected(unit); });
 
   const auto size = [](const auto& range) { return static_cast<std::int64_t>(range.size()); };
   group.num_selected += size(added) - size(removed);
-  group.num_held += size(c.joined) - size(c.left);
   c.stats.touches += group.num_selected;
-  c.policy->OnSelect(index, c.joined, c.left);
+  c.policy->OnSelect(index, added, removed);
   if (c.recorder != nullptr) {
     c.recorder->RecordSelect(request, static_cast<std::int32_t>(layer), added, removed);
   }
@@ -93,14 +74,21 @@ void KvCache::Impl::LoadGroup(GroupIndex index, std::int64_t limit, std::vector<
   const auto request = static_cast<RequestIndex>(index / config.num_layers);
   const auto layer = static_cast<std::int32_t>(index % config.num_layers);
   placed.clear();
-  std::int64_t num_dirty = 0;
   ScanUnits(group, 0, group.num_units(), kMissingWord, [&](Unit unit) {
-    const Slot slot = slots.Take();
-    Place(index, unit, slot);
-    num_dirty += unit >= group.first_dirty;
-    if (loads != nullptr) loads->push_back({request, layer, unit, slot});
+    placed.push_back(unit);
     return --limit > 0;
   });
+  std::int64_t num_dirty = 0;
+  constexpr std::size_t kAhead = 48;  // units between a prefetch and the use of what it fetched
+  for (std::size_t i = 0; i < placed.size(); ++i) {
+    if (i + kAhead < placed.size()) __builtin_prefetch(&group.slot_of[placed[i + kAhead]], 1);
+    const Unit unit = placed[i];
+    const Slot slot = slots.Take();
+    group.bits[unit >> 6].resident |= std::uint64_t{1} << (unit & 63);
+    group.slot_of[unit] = slot;
+    num_dirty += unit >= group.first_dirty;
+    if (loads != nullptr) loads->push_back({request, layer, unit, slot});
+  }
   const auto num_loaded = static_cast<std::int64_t>(placed.size());
   group.num_held += num_loaded;
   state.num_resident += num_loaded;

@@ -5,16 +5,17 @@
 // order in which they were reported to have left, then those still selected, in unit order. A unit
 // created in HBM counts as used then.
 //
-// Plain LRU moves every touched unit to the young end. Here the list holds the units that are not
-// selected, and one marker per group that stands for all units the group still holds: their time of
-// last use is the group's. A unit that leaves goes before the marker (it was last used when the
-// group was, before the present use), then the marker moves to the young end. A marker met by the
-// search gives up its group's units by a cursor, which the next use of the group resets.
-// Cost: O(1) per change and per eviction, plus 1/64 per unit of a group whose held units are
-// evicted.
+// Plain LRU moves every touched unit to the young end. Here the list holds batches of units that
+// are not selected (unselected_log.h), and one marker per group that stands for all units the group
+// still holds: their time of last use is the group's. Units that leave go before the marker (they
+// were last used when the group was, before the present use), then the marker moves to the young
+// end. Units that join are not looked at. A marker met by the search gives up its group's units by
+// a cursor, which the next use of the group resets.
+// Cost: O(1) per unit that leaves and per eviction, plus 1/64 per unit of a group whose held units
+// are evicted.
 #include "sim/core/check.h"
-#include "sim/kvcache/node_ring.h"
 #include "sim/kvcache/policies.h"
+#include "sim/kvcache/unselected_log.h"
 
 namespace sparseserve::kvcache {
 namespace {
@@ -22,76 +23,73 @@ namespace {
 class Lru final : public EvictionPolicy {
  public:
   explicit Lru(const CacheState& state)
-      : state_(state), sentinel_(static_cast<Node>(state.owners.size())) {
-    list_.Resize(sentinel_ + 1);
+      : state_(state), log_(state), list_(log_.list()), sentinel_(log_.MakeNode(-1)) {
     list_.MakeSentinel(sentinel_);
   }
 
-  void OnSelect(GroupIndex group, std::span<const Slot> joined,
-                std::span<const Slot> left) override {
-    if (static_cast<std::size_t>(group) >= cursors_.size()) AddGroups(group + 1);
-    const Node marker = Marker(group);
+  void OnSelect(GroupIndex group, std::span<const Unit>, std::span<const Unit> removed) override {
+    if (static_cast<std::size_t>(group) >= marks_.size()) marks_.resize(group + 1);
+    Mark& mark = marks_[group];
+    if (mark.node < 0) mark.node = log_.MakeNode(group);
     // The marker is in the list whenever its group holds a unit, so also when one has left.
-    for (const Slot slot : left) list_.InsertBefore(slot, marker);
-    for (std::size_t i = 0; i < joined.size(); ++i) {
-      if (i + kAhead < joined.size()) list_.Prefetch(joined[i + kAhead]);
-      list_.Unlink(joined[i]);
+    if (list_.linked(mark.node)) {
+      log_.Enter(group, removed, mark.node);
+      list_.Unlink(mark.node);
     }
-    if (list_.linked(marker)) list_.Unlink(marker);
-    list_.InsertBefore(marker, sentinel_);
-    cursors_[group] = 0;
+    list_.InsertBefore(mark.node, sentinel_);
+    mark.cursor = 0;
   }
 
-  void OnLoad(GroupIndex, std::span<const Slot>) override {}  // the marker stands for them
+  void OnLoad(GroupIndex, std::span<const Unit>) override {}  // the marker stands for them
 
-  void OnCreate(GroupIndex, std::span<const Slot> slots) override {
-    for (const Slot slot : slots) list_.InsertBefore(slot, sentinel_);
+  void OnCreate(GroupIndex group, std::span<const Unit> units) override {
+    log_.Enter(group, units, sentinel_);
   }
 
-  void OnEnd(GroupIndex group, std::span<const Slot> slots) override {
-    for (const Slot slot : slots) {
-      if (!state_.selected(slot)) list_.Unlink(slot);
-    }
-    if (static_cast<std::size_t>(group) < cursors_.size() && list_.linked(Marker(group))) {
-      list_.Unlink(Marker(group));
-    }
+  void OnEnd(GroupIndex group) override {
+    log_.End(group);
+    if (static_cast<std::size_t>(group) >= marks_.size()) return;
+    if (marks_[group].node >= 0) log_.FreeNode(marks_[group].node);
+    marks_[group] = {};
   }
 
-  void Evict(std::int64_t count, std::vector<Slot>& victims) override {
-    for (Node node = list_.next(sentinel_), next; count > 0; node = next) {
+  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
+    for (Node before = sentinel_; count > 0;) {
+      const Node node = list_.next(before);
       SPARSESERVE_CHECK(node != sentinel_, "too little is evictable");
-      next = list_.next(node);
-      if (node > sentinel_) {
-        count -= EvictGroup(node - sentinel_ - 1, count, victims);
-      } else if (!state_.pinned(node)) {
-        list_.Unlink(node);
-        victims.push_back(node);
-        --count;
-      }
+      count -= IsMarker(node) ? EvictGroup(log_.group_of(node), count, victims)
+                              : log_.EvictNext(before, count, victims);
+      if (list_.next(before) == node) before = node;
     }
   }
+
+  void Audit() const override { log_.Audit(); }
 
  private:
-  using Node = NodeRing::Node;
-  static constexpr std::size_t kAhead = 12;
+  using Node = UnselectedLog::Node;
+  struct Mark {
+    Node node = -1;
+    Unit cursor = 0;
+  };
 
-  Node Marker(GroupIndex group) const { return sentinel_ + 1 + group; }
-  void AddGroups(std::int64_t num_groups) {
-    cursors_.resize(static_cast<std::size_t>(num_groups), 0);
-    list_.Resize(sentinel_ + 1 + num_groups);
+  bool IsMarker(Node node) const {
+    const auto group = static_cast<std::size_t>(log_.group_of(node));
+    return group < marks_.size() && marks_[group].node == node;
   }
-  std::int64_t EvictGroup(GroupIndex index, std::int64_t count, std::vector<Slot>& victims) {
+  std::int64_t EvictGroup(GroupIndex index, std::int64_t count, std::vector<UnitId>& victims) {
     const Group& group = state_.groups[index];
     if (group.in_use) return 0;
-    const std::int64_t num_taken = EvictHeld(group, count, cursors_[index], victims);
-    if (cursors_[index] >= group.num_units()) list_.Unlink(Marker(index));  // holds no unit now
+    Mark& mark = marks_[index];
+    const std::int64_t num_taken = EvictHeld(state_, index, count, mark.cursor, victims);
+    if (mark.cursor >= group.num_units()) list_.Unlink(mark.node);  // holds no unit now
     return num_taken;
   }
 
   const CacheState& state_;
-  const Node sentinel_;        // nodes: the slots, the sentinel, one marker per group
-  NodeRing list_;              // from the least to the most recently used
-  std::vector<Unit> cursors_;  // per group
+  UnselectedLog log_;
+  NodeRing& list_;  // of log_: from the least to the most recently used
+  const Node sentinel_;
+  std::vector<Mark> marks_;  // per group
 };
 
 }  // namespace

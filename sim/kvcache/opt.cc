@@ -122,7 +122,7 @@ class Opt final : public EvictionPolicy {
  public:
   Opt(const CacheState& state, Future future) : state_(state), future_(std::move(future)) {}
 
-  void OnSelect(GroupIndex index, std::span<const Slot>, std::span<const Slot>) override {
+  void OnSelect(GroupIndex index, std::span<const Unit>, std::span<const Unit>) override {
     if (static_cast<std::size_t>(index) >= groups_.size()) groups_.resize(index + 1);
     GroupView& group = groups_[index];
     group.is_leaving.assign(state_.groups[index].bits.size(), 0);
@@ -138,19 +138,19 @@ class Opt final : public EvictionPolicy {
       SetNextUse(index, leaving.unit, leaving.next_use);
     }
   }
-  void OnLoad(GroupIndex, std::span<const Slot>) override {}  // entered when it was selected
-  void OnCreate(GroupIndex index, std::span<const Slot> slots) override {
+  void OnLoad(GroupIndex, std::span<const Unit>) override {}  // entered when it was selected
+  void OnCreate(GroupIndex index, std::span<const Unit> units) override {
     if (static_cast<std::size_t>(index) >= groups_.size()) groups_.resize(index + 1);
     groups_[index].next_use.resize(state_.groups[index].num_units(), 0);
-    for (const Slot slot : slots) {
-      SetNextUse(index, state_.owners[slot].unit, future_.use_after_create[num_created_++]);
+    for (const Unit unit : units) {
+      SetNextUse(index, unit, future_.use_after_create[num_created_++]);
     }
   }
-  void OnEnd(GroupIndex index, std::span<const Slot>) override {
+  void OnEnd(GroupIndex index) override {
     if (static_cast<std::size_t>(index) < groups_.size()) groups_[index] = {};
   }
 
-  void Evict(std::int64_t count, std::vector<Slot>& victims) override {
+  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
     while (count > 0) {
       SPARSESERVE_CHECK(!heap_.empty(), "too little is evictable");
       const Entry top = heap_.top();
@@ -186,7 +186,7 @@ class Opt final : public EvictionPolicy {
     heap_.push({time, group, unit});
   }
   // Evicts the unit of an entry that is still true. Returns how many were evicted.
-  std::int64_t EvictUnit(const Entry& entry, std::vector<Slot>& victims) {
+  std::int64_t EvictUnit(const Entry& entry, std::vector<UnitId>& victims) {
     const Group& group = state_.groups[entry.group];
     GroupView& view = groups_[entry.group];
     if (entry.unit >= view.next_use.size() || view.next_use[entry.unit] != entry.next_use) return 0;
@@ -197,10 +197,10 @@ class Opt final : public EvictionPolicy {
     if (!group.resident(entry.unit)) return 0;
     if (entry.unit >= group.first_dirty) return passed_over_.push_back(entry), 0;
     view.next_use[entry.unit] = 0;  // evicted: no other entry is true
-    victims.push_back(group.slot_of[entry.unit]);
+    victims.push_back({entry.group, entry.unit});
     return 1;
   }
-  std::int64_t EvictKept(const Entry& entry, std::int64_t count, std::vector<Slot>& victims) {
+  std::int64_t EvictKept(const Entry& entry, std::int64_t count, std::vector<UnitId>& victims) {
     const Group& group = state_.groups[entry.group];
     GroupView& view = groups_[entry.group];
     if (view.next != entry.next_use) return 0;
@@ -208,7 +208,7 @@ class Opt final : public EvictionPolicy {
     std::int64_t num_taken = 0;
     view.cursor = ScanUnits(group, view.cursor, group.first_dirty, kHeldWord, [&](Unit unit) {
       if (view.is_leaving[unit >> 6] >> (unit & 63) & 1) return true;
-      victims.push_back(group.slot_of[unit]);
+      victims.push_back({entry.group, unit});
       return ++num_taken < count;
     });
     return num_taken;

@@ -22,33 +22,36 @@ class S3Fifo final : public EvictionPolicy {
  public:
   explicit S3Fifo(const CacheState& state)
       : state_(state),
-        small_(static_cast<Node>(state.owners.size())),
+        small_(static_cast<Node>(state.num_slots)),
         main_(small_ + 1),
-        ghost_capacity_(state.owners.size() * 9 / 10),
+        ghost_capacity_(static_cast<std::uint64_t>(state.num_slots) * 9 / 10),
         touches_(state, 3),
-        in_main_(state.owners.size(), 0) {
+        owners_(static_cast<std::size_t>(state.num_slots)),
+        in_main_(static_cast<std::size_t>(state.num_slots), 0) {
     queues_.Resize(main_ + 1);
     queues_.MakeSentinel(small_);
     queues_.MakeSentinel(main_);
   }
 
-  void OnSelect(GroupIndex group, std::span<const Slot> joined,
-                std::span<const Slot> left) override {
-    touches_.OnSelect(group, joined, left);
+  void OnSelect(GroupIndex group, std::span<const Unit> added,
+                std::span<const Unit> removed) override {
+    touches_.OnSelect(group, added, removed);
   }
-  void OnLoad(GroupIndex, std::span<const Slot> slots) override {
-    for (const Slot slot : slots) {
-      Enter(slot, TakeGhost(state_.owners[slot]));
-      touches_.Set(slot, 0);
+  void OnLoad(GroupIndex group, std::span<const Unit> units) override {
+    for (const Unit unit : units) {
+      const Slot slot = state_.groups[group].slot_of[unit];
+      owners_[slot] = {group, unit};
+      Enter(slot, TakeGhost(owners_[slot]));
+      touches_.Set(owners_[slot], 0);
     }
   }
-  void OnCreate(GroupIndex group, std::span<const Slot> slots) override { OnLoad(group, slots); }
-  void OnEnd(GroupIndex group, std::span<const Slot> slots) override {
-    for (const Slot slot : slots) Leave(slot);
+  void OnCreate(GroupIndex group, std::span<const Unit> units) override { OnLoad(group, units); }
+  void OnEnd(GroupIndex group) override {
+    ForEachSlot(state_.groups[group], [&](Slot slot) { Leave(slot); });
     if (static_cast<std::size_t>(group) < ghosts_.size()) ghosts_[group].clear();
   }
 
-  void Evict(std::int64_t count, std::vector<Slot>& victims) override {
+  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
     // Behind these two stand only pinned units: a batch passes over each of them once.
     Node next_small = queues_.next(small_);
     Node next_main = queues_.next(main_);
@@ -73,52 +76,52 @@ class S3Fifo final : public EvictionPolicy {
     queues_.Unlink(slot);
     --(in_main_[slot] ? num_main_ : num_small_);
   }
-  bool EvictFromSmall(Node& node, std::vector<Slot>& victims) {
+  bool EvictFromSmall(Node& node, std::vector<UnitId>& victims) {
     while (node != small_) {
       const Slot slot = node;
       node = queues_.next(node);
-      if (state_.pinned(slot)) continue;
-      const bool keep = touches_.Get(slot) > 1;
+      if (state_.pinned(owners_[slot])) continue;
+      const bool keep = touches_.Get(owners_[slot]) > 1;
       Leave(slot);
       if (keep) {
         Enter(slot, true);
-        touches_.Set(slot, 0);
+        touches_.Set(owners_[slot], 0);
         continue;
       }
-      LeaveGhost(state_.owners[slot]);
-      victims.push_back(slot);
+      LeaveGhost(owners_[slot]);
+      victims.push_back(owners_[slot]);
       return true;
     }
     return false;
   }
   // False when the main queue holds nothing but pinned units.
-  bool EvictFromMain(Node& node, std::vector<Slot>& victims) {
+  bool EvictFromMain(Node& node, std::vector<UnitId>& victims) {
     if (node == main_) node = queues_.next(main_);  // units may have come from the small queue
     while (node != main_) {
       const Slot slot = node;
       node = queues_.next(node);
-      if (state_.pinned(slot)) continue;
-      const std::uint32_t touches = touches_.Get(slot);
+      if (state_.pinned(owners_[slot])) continue;
+      const std::uint32_t touches = touches_.Get(owners_[slot]);
       Leave(slot);
       if (touches == 0) {
-        victims.push_back(slot);
+        victims.push_back(owners_[slot]);
         return true;
       }
       Enter(slot, true);
-      touches_.Set(slot, touches - 1);
+      touches_.Set(owners_[slot], touches - 1);
       if (node == main_) node = slot;  // only pinned units stand before it: it is the oldest again
     }
     return false;
   }
 
-  void LeaveGhost(SlotOwner owner) {
+  void LeaveGhost(UnitId owner) {
     if (static_cast<std::size_t>(owner.group) >= ghosts_.size()) ghosts_.resize(owner.group + 1);
     std::vector<std::uint64_t>& ghosts = ghosts_[owner.group];
     if (owner.unit >= ghosts.size()) ghosts.resize(state_.groups[owner.group].num_units(), 0);
     ghosts[owner.unit] = ++num_ghosts_;
   }
   // Whether the unit is remembered; it is forgotten by that.
-  bool TakeGhost(SlotOwner owner) {
+  bool TakeGhost(UnitId owner) {
     if (static_cast<std::size_t>(owner.group) >= ghosts_.size()) return false;
     std::vector<std::uint64_t>& ghosts = ghosts_[owner.group];
     if (owner.unit >= ghosts.size() || ghosts[owner.unit] == 0) return false;
@@ -135,6 +138,7 @@ class S3Fifo final : public EvictionPolicy {
   std::uint64_t num_ghosts_ = 0;                    // ever
   std::vector<std::vector<std::uint64_t>> ghosts_;  // per group and unit; 0: no ghost
   TouchCounter touches_;
+  std::vector<UnitId> owners_;         // per slot
   std::vector<std::uint8_t> in_main_;  // per slot
 };
 

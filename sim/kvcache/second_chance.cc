@@ -23,40 +23,44 @@ class SecondChance final : public EvictionPolicy {
   SecondChance(const CacheState& state, NewUnits new_units)
       : state_(state),
         new_units_(new_units),
-        sentinel_(static_cast<NodeRing::Node>(state.owners.size())),
+        sentinel_(static_cast<NodeRing::Node>(state.num_slots)),
         hand_(sentinel_),
+        owners_(static_cast<std::size_t>(state.num_slots)),
         touched_(state, 1) {
     queue_.Resize(sentinel_ + 1);
     queue_.MakeSentinel(sentinel_);
   }
 
-  void OnSelect(GroupIndex group, std::span<const Slot> joined,
-                std::span<const Slot> left) override {
-    touched_.OnSelect(group, joined, left);
+  void OnSelect(GroupIndex group, std::span<const Unit> added,
+                std::span<const Unit> removed) override {
+    touched_.OnSelect(group, added, removed);
   }
-  void OnLoad(GroupIndex, std::span<const Slot> slots) override {
-    for (const Slot slot : slots) {
+  void OnLoad(GroupIndex index, std::span<const Unit> units) override {
+    const Group& group = state_.groups[index];
+    for (const Unit unit : units) {
+      const Slot slot = group.slot_of[unit];
+      owners_[slot] = {index, unit};
       queue_.InsertBefore(slot, new_units_ == NewUnits::kBehindHand ? hand_ : sentinel_);
-      touched_.Set(slot, 0);
+      touched_.Set(owners_[slot], 0);
     }
   }
-  void OnCreate(GroupIndex group, std::span<const Slot> slots) override { OnLoad(group, slots); }
-  void OnEnd(GroupIndex, std::span<const Slot> slots) override {
-    for (const Slot slot : slots) Remove(slot);
+  void OnCreate(GroupIndex group, std::span<const Unit> units) override { OnLoad(group, units); }
+  void OnEnd(GroupIndex group) override {
+    ForEachSlot(state_.groups[group], [&](Slot slot) { Remove(slot); });
   }
 
-  void Evict(std::int64_t count, std::vector<Slot>& victims) override {
+  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
     SPARSESERVE_CHECK(count <= state_.num_resident, "too little is evictable");
     while (count > 0) {
       const NodeRing::Node node = hand_;
-      if (node == sentinel_ || state_.pinned(node)) {
+      if (node == sentinel_ || state_.pinned(owners_[node])) {
         hand_ = queue_.next(node);
-      } else if (touched_.Get(node) > 0) {
-        touched_.Set(node, 0);
+      } else if (touched_.Get(owners_[node]) > 0) {
+        touched_.Set(owners_[node], 0);
         hand_ = queue_.next(node);
       } else {
         Remove(node);
-        victims.push_back(node);
+        victims.push_back(owners_[node]);
         --count;
       }
     }
@@ -72,7 +76,8 @@ class SecondChance final : public EvictionPolicy {
   const NewUnits new_units_;
   const NodeRing::Node sentinel_;  // between the youngest and the oldest
   NodeRing::Node hand_;            // the next to look at; at the sentinel: the oldest
-  NodeRing queue_;                 // from the oldest to the youngest
+  std::vector<UnitId> owners_;     // per slot
+  NodeRing queue_;                 // slots, from the oldest to the youngest
   TouchCounter touched_;
 };
 

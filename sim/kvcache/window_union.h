@@ -1,12 +1,18 @@
 // The size of the union of the sets that one group selected in its last `window` steps, exact, at a
 // cost that follows the changes of the set.
 //
-// A unit is in the union when it is selected now or left within the window. Departures stand in a
-// queue in step order; per unit a byte counts its entries there. A departure that falls out of the
-// window takes its unit along when it was the last entry and the unit is not selected.
+// A unit is in the union when it is selected now or left within the window, and only its last
+// departure counts. Steps are taken in periods of `window`. Departures of the running period are
+// appended as they come; at its end they become those of the last period, of which each later step
+// lets one step expire. Two bits per unit say whether it has a departure in either period: so that,
+// going backwards at the end of a period, a unit's last departure is told from the earlier ones,
+// which are dropped, as are those of units that are selected again.
+//
+// Cost: O(1) per departure. Memory: the departures of two windows at most, two bits per unit.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "sim/kvcache/types.h"
@@ -15,74 +21,93 @@ namespace sparseserve::kvcache {
 
 class WindowUnion {
  public:
-  static constexpr std::int64_t kMaxWindow = 255;  // a unit leaves at most once a step: one byte
+  static constexpr std::int64_t kMaxWindow = 255;  // steps; bounds what is remembered
 
   // Forgets everything. REQUIRES: 1 <= window <= kMaxWindow.
   void Reset(std::int64_t window) {
-    left_.clear();
-    left_in_step_.assign(static_cast<std::size_t>(window), 0);
-    step_ = head_ = tail_ = 0;
+    bits_.clear();
+    running_.clear();
+    last_.clear();
+    running_end_.assign(static_cast<std::size_t>(window), 0);
+    last_begin_.assign(static_cast<std::size_t>(window), 0);
+    step_ = 0;
   }
-  void Resize(std::int64_t num_units) { left_.resize(static_cast<std::size_t>(num_units), 0); }
+  void Resize(std::int64_t num_units) {
+    bits_.resize((static_cast<std::size_t>(num_units) + 63) / 64);
+  }
 
-  // Opens a step in which `num_leaving` units leave, and makes room for them.
-  void BeginStep(std::size_t num_leaving) {
-    if (++step_ == left_in_step_.size()) step_ = 0;
-    left_in_step_[step_] = static_cast<std::uint32_t>(num_leaving);
-    if (tail_ - head_ + num_leaving > queue_.size()) GrowQueue(tail_ - head_ + num_leaving);
+  // True when the unit is outside the union. REQUIRES: it is not selected.
+  bool IsNew(Unit unit) const {
+    const Bits& bits = bits_[unit >> 6];
+    return !((bits.running | bits.last) >> (unit & 63) & 1);
   }
-  void Leave(Unit unit) {
-    ++left_[unit];
-    queue_[tail_++ & (queue_.size() - 1)] = unit;
+  // The units that leave in this step.
+  void Leave(std::span<const Unit> units) {
+    running_.insert(running_.end(), units.begin(), units.end());
+    for (const Unit unit : units) bits_[unit >> 6].running |= Bit(unit);
   }
-  // True when the unit was outside the union. REQUIRES: it is not selected.
-  bool IsNew(Unit unit) const { return left_[unit] == 0; }
-  void Prefetch(Unit unit) const { __builtin_prefetch(&left_[unit], 1); }
-
   // Closes the step: returns how many units fall out of the union.
   template <typename IsSelected>
   std::int64_t EndStep(IsSelected is_selected) {
-    const std::size_t oldest = step_ + 1 == left_in_step_.size() ? 0 : step_ + 1;
-    const std::size_t mask = queue_.size() - 1;
-    const std::size_t end = head_ + left_in_step_[oldest];
+    running_end_[step_] = running_.size();
+    if (++step_ == running_end_.size()) EndPeriod(is_selected);
     std::int64_t num_expired = 0;
-    for (; head_ != end; ++head_) {
-      if (head_ + kAhead < end) Prefetch(queue_[(head_ + kAhead) & mask]);
-      const Unit unit = queue_[head_ & mask];
-      num_expired += --left_[unit] == 0 && !is_selected(unit);
+    for (; last_.size() > last_begin_[step_]; last_.pop_back()) {
+      const Unit unit = last_.back();
+      Bits& bits = bits_[unit >> 6];
+      bits.last &= ~Bit(unit);
+      num_expired += (bits.running & Bit(unit)) == 0 && !is_selected(unit);
     }
-    left_in_step_[oldest] = 0;
     return num_expired;
   }
 
   // Recounts everything, for audits. O(units).
   bool Consistent() const {
-    std::vector<std::uint8_t> left(left_.size(), 0);
-    for (std::size_t i = head_; i != tail_; ++i) ++left[queue_[i & (queue_.size() - 1)]];
-    std::size_t num_left = 0;
-    for (const std::uint32_t in_step : left_in_step_) num_left += in_step;
-    return left == left_ && num_left == tail_ - head_;
+    std::vector<Bits> bits(bits_.size());
+    for (const Unit unit : running_) bits[unit >> 6].running |= Bit(unit);
+    for (const Unit unit : last_) {
+      if (bits[unit >> 6].last & Bit(unit)) return false;  // twice
+      bits[unit >> 6].last |= Bit(unit);
+    }
+    return bits == bits_;
   }
 
  private:
-  static constexpr std::size_t kAhead = 16;
+  struct Bits {
+    std::uint64_t running = 0, last = 0;  // has a departure in this period
+    bool operator==(const Bits&) const = default;
+  };
+  static std::uint64_t Bit(Unit unit) { return std::uint64_t{1} << (unit & 63); }
 
-  void GrowQueue(std::size_t needed) {
-    std::size_t size = queue_.empty() ? 16 : queue_.size();
-    while (size < needed) size *= 2;
-    std::vector<Unit> grown(size);
-    for (std::size_t i = head_; i != tail_; ++i) {
-      grown[i - head_] = queue_[i & (queue_.size() - 1)];
+  template <typename IsSelected>
+  void EndPeriod(IsSelected is_selected) {
+    // Backwards, so that the step that expires first stands at the end.
+    last_.resize(running_.size());
+    Unit* const begin = last_.data();
+    Unit* out = begin;
+    for (std::size_t i = running_.size(); step_-- > 0;) {
+      last_begin_[step_] = static_cast<std::size_t>(out - begin);
+      for (const std::size_t first = step_ == 0 ? 0 : running_end_[step_ - 1]; i > first;) {
+        const Unit unit = running_[--i];
+        Bits& bits = bits_[unit >> 6];
+        const std::uint64_t kept = is_selected(unit) ? 0 : bits.running & Bit(unit);
+        bits.running &= ~Bit(unit);
+        bits.last |= kept;
+        *out = unit;  // without a branch: which departures are kept is hard to predict
+        out += kept != 0;
+      }
     }
-    tail_ -= head_;
-    head_ = 0;
-    queue_.swap(grown);
+    last_.resize(static_cast<std::size_t>(out - begin));
+    step_ = 0;
+    running_.clear();
   }
 
-  std::vector<std::uint8_t> left_;           // per unit: its entries in the queue
-  std::vector<std::uint32_t> left_in_step_;  // ring over the window: entries of each step
-  std::vector<Unit> queue_;                  // circular, its size a power of two
-  std::size_t step_ = 0, head_ = 0, tail_ = 0;
+  std::vector<Bits> bits_;                // of 64 units each
+  std::vector<Unit> running_;             // departures of the running period, as they came
+  std::vector<Unit> last_;                // what has not expired of the last period, backwards
+  std::vector<std::size_t> running_end_;  // per step of the period: where its departures end
+  std::vector<std::size_t> last_begin_;   // per step of the period: where its departures begin
+  std::size_t step_ = 0;                  // of the period
 };
 
 }  // namespace sparseserve::kvcache

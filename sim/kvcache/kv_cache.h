@@ -11,8 +11,8 @@
 //
 // One layer of one step, for all requests of the batch:
 //     cache.BeginLayer();
-//     for each request: cache.Select(request, layer, added, removed);   // all are in use from here
-//     on while (!cache.LoadMisses(&loads)) wait for saves, then cache.CompleteSaves(ticket);
+//     for each request: cache.Select(request, layer, added, removed);
+//     while (!cache.LoadMisses(n, &loads)) { wait for saves; cache.CompleteSaves(ticket); }
 //     ... transfer `loads`, attend ...
 // Units selected since BeginLayer are in use: they are never evicted before the next BeginLayer.
 //

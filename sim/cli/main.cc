@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "sim/cli/command.h"
+#include "sim/cli/commit.h"  // written by commit.cmake
 #include "sim/core/error.h"
 
 namespace {

@@ -127,6 +127,10 @@ TOGETHER = [
     experiment("model larger than HBM", small("llama3-8b-262k", "llama-3.1-70b"),
                "e.yaml:3: model: llama-3.1-70b on h100-sxm-pcie5 leaves no KV memory: "
                "KV memory = usable 71.7 GiB of 79.6 GiB - weights 131 GiB - "),
+    experiment("token-layers for less than one token",
+               SMALL + "scheduler: {max_inject_token_layers: 16}\n",
+               "e.yaml:12: scheduler.max_inject_token_layers: 16 does not take one token through "
+               "the 32 layers; expected 0, or at least the number of layers"),
     experiment("kv_pool too large", SMALL + "memory: {kv_pool: 60GiB}\n",
                "e.yaml:12: memory.kv_pool: 60.0 GiB are more than llama3-8b-262k on "
                "h100-sxm-pcie5 leaves; expected at most 55.4 GiB"),

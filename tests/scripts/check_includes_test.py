@@ -67,14 +67,14 @@ class LayerTest(TreeTest):
         self.expect_one("sim/kvcache/policies/sieve.cc", '#include "sim/serving/a.h"\n', 1,
                         "sim/kvcache may not include sim/serving/a.h")
 
-    def test_only_the_live_executor_sees_the_backend(self):
+    def test_only_the_live_mode_sees_the_backend(self):
         include = '#include "kernels/backend.h"\n'
-        self.expect_none("sim/serving/live_executor.cc", include)
-        self.expect_one("sim/serving/live_executor.h", "#pragma once\n" + include, 2,
+        self.expect_none("sim/live/live_executor.cc", include)
+        self.expect_one("sim/serving/executor.h", "#pragma once\n" + include, 2,
                         "sim/serving may not include kernels/backend.h")
 
-    def test_live_executor_sees_no_other_kernel_header(self):
-        self.expect_one("sim/serving/live_executor.cc", '#include "kernels/cpu/decode.h"\n', 1,
+    def test_live_mode_sees_no_kernel_of_a_backend(self):
+        self.expect_one("sim/live/live_executor.cc", '#include "kernels/cpu/decode.h"\n', 1,
                         "may not include kernels/cpu/decode.h")
 
     def test_kernels_see_core_and_only_the_bench_sees_calibration(self):

@@ -1,0 +1,33 @@
+// The table of backends.
+#include <memory>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/cpu_backend.h"
+#ifdef SPARSESERVE_HAVE_CUDA
+#include "kernels/cuda/cuda_backend.h"
+#endif
+
+namespace sparseserve::kernels {
+
+bool HasCuda() {
+#ifdef SPARSESERVE_HAVE_CUDA
+  return true;
+#else
+  return false;
+#endif
+}
+
+std::unique_ptr<Backend> MakeBackend(std::string_view name, const BackendConfig& config) {
+  if (name == "cpu") return std::make_unique<cpu::CpuBackend>(config);
+  if (name == "cuda") {
+#ifdef SPARSESERVE_HAVE_CUDA
+    return cuda::MakeCudaBackend(config);
+#else
+    throw BackendUnavailable("backend cuda: this binary was built without a CUDA toolkit");
+#endif
+  }
+  throw BackendUnavailable("backend '" + std::string(name) + "' is unknown (known: cpu, cuda)");
+}
+
+}  // namespace sparseserve::kernels

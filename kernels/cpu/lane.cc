@@ -1,0 +1,65 @@
+#include "kernels/cpu/lane.h"
+
+#include <utility>
+
+namespace sparseserve::kernels::cpu {
+
+CpuLane::CpuLane() : thread_([this] { RunTasks(); }) {}
+
+CpuLane::~CpuLane() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  pushed_.notify_one();
+  thread_.join();
+}
+
+void CpuLane::Enqueue(std::function<void()> task) { Push({std::move(task), nullptr}); }
+
+EventPtr CpuLane::Record() {
+  auto event = std::make_shared<HostEvent>();
+  Push({nullptr, event});
+  return event;
+}
+
+void CpuLane::Wait(EventPtr event) {
+  Enqueue([event = std::move(event)] { event->Synchronize(); });
+}
+
+void CpuLane::Synchronize() { Record()->Synchronize(); }
+
+void CpuLane::Push(Task task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (error_) std::rethrow_exception(error_);
+    tasks_.push_back(std::move(task));
+  }
+  pushed_.notify_one();
+}
+
+void CpuLane::RunTasks() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    pushed_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+    if (tasks_.empty()) return;  // stopping, and all is done
+    Task task = std::move(tasks_.front());
+    tasks_.pop_front();
+    std::exception_ptr error = error_;
+    lock.unlock();
+    if (task.event) {
+      task.event->Complete(error);
+    } else if (!error) {
+      try {
+        task.run();
+      } catch (...) {
+        error = std::current_exception();
+      }
+    }
+    task = {};  // what the task holds is freed before the lane goes on
+    lock.lock();
+    error_ = error;
+  }
+}
+
+}  // namespace sparseserve::kernels::cpu

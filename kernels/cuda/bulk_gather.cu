@@ -1,0 +1,1 @@
+#include "kernels/cuda/bulk_gather.cuh"

@@ -1,0 +1,108 @@
+#include "kernels/bench/operations.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "kernels/backend.h"
+#include "tests/kernels/bench/faulty_backend.h"
+
+namespace sparseserve::bench {
+namespace {
+
+constexpr Bytes kPool{std::int64_t{16} << 20};
+const PoolSizes kPools{kPool, kPool, kPool, kPool, kPool};
+const kernels::StagingRingOptions kRing{2, Bytes(1 << 20), 2, nullptr};
+
+ModelShape SmallModel(kernels::ElementType type) {
+  ModelShape model = DefaultModelShape("cpu");
+  model.hidden = 128;
+  model.intermediate = 192;
+  model.vocabulary = 512;
+  model.layout.type = type;
+  return model;
+}
+
+std::unique_ptr<FaultyBackend> MakeBackend(const std::string& fault) {
+  kernels::BackendConfig config;
+  config.staging_slot = kRing.slot;
+  return std::make_unique<FaultyBackend>(kernels::MakeBackend("cpu", config), fault);
+}
+
+// A call of each operation at each kind (the choices of y) and a size in its range.
+std::vector<Call> MakeCalls(Workbench& workbench) {
+  std::vector<Call> calls;
+  for (const OperationPlan& plan : PlanOperations(workbench)) {
+    const std::int64_t x = plan.x.Snap(24);
+    const std::int64_t y = plan.y.least;
+    for (const std::int64_t kind : plan.y.is_refinable() ? std::vector{y} : plan.y.choices) {
+      calls.push_back(plan.prepare(x, kind));
+    }
+    for (const auto& extra : plan.extras) calls.push_back(extra(x));
+  }
+  return calls;
+}
+
+TEST(OperationsTest, EveryResultIsRight) {
+  for (const auto type : {kernels::ElementType::kFloat32, kernels::ElementType::kBfloat16}) {
+    const auto backend = MakeBackend("");
+    if (!backend->Supports(type)) continue;
+    Workbench workbench(*backend, SmallModel(type), kPools, kRing, 1);
+    for (const Call& call : MakeCalls(workbench)) EXPECT_NO_THROW(call.check()) << call.operation;
+  }
+}
+
+TEST(OperationsTest, WrongResultIsFound) {
+  for (const std::string fault :
+       {"h2d.memcpy", "d2h.memcpy", "gemm", "elementwise", "attention.decode_full",
+        "attention.prefill", "merge", "metadata", "score", "topk"}) {
+    const auto backend = MakeBackend(fault);
+    Workbench workbench(*backend, SmallModel(kernels::ElementType::kFloat32), kPools, kRing, 1);
+    int num_calls = 0;
+    for (const Call& call : MakeCalls(workbench)) {
+      if (call.operation != fault) continue;
+      EXPECT_THROW(call.check(), WrongResult) << fault;
+      ++num_calls;
+    }
+    EXPECT_GT(num_calls, 0) << fault;
+  }
+}
+
+TEST(OperationsTest, WorkIsCountedAsTheCostModelDoes) {
+  const auto backend = MakeBackend("");
+  const ModelShape model = SmallModel(kernels::ElementType::kFloat32);
+  Workbench workbench(*backend, model, kPools, kRing, 1);
+  const Call load = MakeLoad(workbench, kernels::LoadMethod::kGather, 10, 4096);
+  EXPECT_EQ(load.work, calibration::Work::Fragments(10, Bytes(4096)));
+  // 3 tokens by [64, 128] weights in fp32.
+  const Call gemm = MakeGemm(workbench, 3, 64, 128);
+  EXPECT_EQ(gemm.work.items, 3);
+  EXPECT_EQ(gemm.work.item_bytes, Bytes(64 * 128 * 4));
+  EXPECT_EQ(gemm.work.bytes, Bytes((64 * 128 + 3 * 64 + 3 * 128) * 4));
+  EXPECT_EQ(gemm.work.flops, Flops(2.0 * 3 * 64 * 128));
+  // 5 requests of 32 tokens: K and V of 2 heads x 64 channels, a query and an output of 8 heads.
+  const Call decode = MakeDecode(workbench, true, 5, 32);
+  EXPECT_EQ(decode.work.items, 5);
+  EXPECT_EQ(decode.work.item_bytes, Bytes(32 * 2 * 2 * 64 * 4 + 2 * 8 * 64 * 4));
+  EXPECT_EQ(decode.work.flops, Flops(4.0 * 8 * 64 * 32 * 5));
+  // 4 queries after 16 tokens: keys and values of 20 tokens once, 17 + 18 + 19 + 20 pairs and half
+  // a tile's tail, which is at most half of the pairs.
+  const Call prefill = MakePrefill(workbench, 4, 16);
+  EXPECT_EQ(prefill.work.items, 4);
+  EXPECT_EQ(prefill.work.bytes, Bytes(20 * 2 * 2 * 64 * 4 + 4 * 2 * 8 * 64 * 4));
+  EXPECT_EQ(prefill.work.flops, Flops(1.5 * 74 * 4 * 8 * 64));
+}
+
+TEST(OperationsTest, CallsOfOneSizeUseDifferentMemory) {
+  const auto backend = MakeBackend("");
+  Workbench workbench(*backend, SmallModel(kernels::ElementType::kFloat32), kPools, kRing, 1);
+  constexpr std::int64_t kSize = 100000;
+  std::vector<const std::byte*> places;
+  const std::int64_t num_places = workbench.input_bytes() / 102400;  // of 25 pages
+  for (std::int64_t i = 0; i < num_places; ++i) places.push_back(workbench.Input(i, kSize));
+  std::sort(places.begin(), places.end());
+  for (std::size_t i = 1; i < places.size(); ++i) EXPECT_GE(places[i] - places[i - 1], kSize);
+}
+
+}  // namespace
+}  // namespace sparseserve::bench

@@ -169,13 +169,21 @@ void LoadNamed(const Names& names, const std::string& data_root, const Node& roo
   system.model = LoadModel(
       ResolveName(Catalogue::kModel, names.model, data_root, PlaceOf(root, "model"), "model"));
   const SourceLoc machine_at = PlaceOf(root, "hardware.machine");
-  system.machine = LoadMachine(
-      ResolveName(Catalogue::kMachine, names.machine, data_root, machine_at, "hardware.machine"));
-  const bool own = names.calibration.empty();
-  system.calibration = LoadCalibration(
-      ResolveName(Catalogue::kCalibration, own ? system.machine.calibration : names.calibration,
-                  data_root, own ? machine_at : PlaceOf(root, "hardware.calibration"),
-                  own ? "hardware.machine" : "hardware.calibration"));
+  const std::string machine_path =
+      ResolveName(Catalogue::kMachine, names.machine, data_root, machine_at, "hardware.machine");
+  system.machine = LoadMachine(machine_path);
+  if (!names.calibration.empty()) {
+    system.calibration =
+        LoadCalibration(ResolveName(Catalogue::kCalibration, names.calibration, data_root,
+                                    PlaceOf(root, "hardware.calibration"), "hardware.calibration"));
+    CheckMachine(system.calibration, system.machine);
+  } else {
+    // A path in a machine's file is relative to that file.
+    const std::string& own = system.machine.calibration;
+    system.calibration = LoadCalibration(
+        ResolveName(Catalogue::kCalibration, own, data_root,
+                    IsPath(own) ? SourceLoc{machine_path, 0, 0} : machine_at, "hardware.machine"));
+  }
 }
 
 // A relative path in a file is relative to that file; one from the command line to the working
@@ -317,8 +325,8 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
   ResolvePath(root, "locality", "trace", base.selection_trace);
   MakePathsAbsolute(root, experiment, base, experiment.resolved);
   base.seed = experiment.seed;
-  LoadNamed(names, data_root, root, base);
   try {
+    LoadNamed(names, data_root, root, base);
     CheckTogether(base);
   } catch (const InputError& error) {
     throw Locate(error, root);

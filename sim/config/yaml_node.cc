@@ -189,6 +189,11 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<InputProblem> duplicates_;
 };
 
+void CheckSize(std::string_view text, const std::string& name) {
+  if (text.size() <= kMaxYamlBytes) return;
+  Fail({name, 0, 0}, "the file is too large", fmt::format("at most {} MiB", kMaxYamlBytes >> 20));
+}
+
 // yaml-cpp takes byte 4 for the end of the file and would drop what follows it.
 void RejectControlBytes(std::string_view text, const std::string& name) {
   int line = 1;
@@ -255,22 +260,26 @@ std::string Describe(const Node& node) {
   return "";
 }
 
-Node LoadYamlFile(const std::string& path) {
+std::string ReadTextFile(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  std::string text(kMaxYamlBytes + 1, '\0');
-  if (file) file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  std::string text;
+  char chunk[std::size_t{1} << 14];
+  while (file && text.size() <= kMaxYamlBytes) {
+    file.read(chunk, sizeof chunk);
+    text.append(chunk, static_cast<std::size_t>(file.gcount()));
+  }
   if (!file.is_open() || file.bad()) {
     Fail({path, 0, 0}, fmt::format("cannot be read: {}", std::strerror(errno)));
   }
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return LoadYamlString(text, path);
+  CheckSize(text, path);
+  return text;
 }
 
+Node LoadYamlFile(const std::string& path) { return LoadYamlString(ReadTextFile(path), path); }
+
 Node LoadYamlString(std::string_view text, const std::string& name) {
-  if (text.size() > kMaxYamlBytes) {
-    Fail({name, 0, 0}, "the file is too large", fmt::format("at most {} MiB", kMaxYamlBytes >> 20));
-  }
+  CheckSize(text, name);
   RejectControlBytes(text, name);
   // yaml-cpp takes an open quote right after the last line end for closed; behind a comment it
   // does not.

@@ -51,6 +51,10 @@ struct Node {
 // "nothing", "'80'", "a list" or "a mapping", for messages.
 std::string Describe(const Node& node);
 
+// The bytes of a file. Throws InputError for one that cannot be read or is larger than a YAML file
+// may be.
+std::string ReadTextFile(const std::string& path);
+
 // Both throw InputError for a file that is missing, empty, too large or no YAML. `name` is what
 // messages call the text.
 Node LoadYamlFile(const std::string& path);

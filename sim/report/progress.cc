@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace sparseserve::report {
@@ -33,6 +34,28 @@ std::string ProgressText(std::int64_t finished, std::int64_t total, Seconds elap
     text += ", " + DurationText(elapsed * left) + " left";
   }
   return text;
+}
+
+std::string JobProgressText(const std::string& what, double done, Seconds elapsed) {
+  const double share = std::clamp(done, 0.0, 1.0);
+  std::string text = fmt::format("{}, {:.0f} %", what, std::floor(100 * share));
+  if (share > 0) text += ", " + DurationText(elapsed * ((1 - share) / share)) + " left";
+  return text;
+}
+
+JobProgress::JobProgress(int fd)
+    : fd_(fd), shown_(::isatty(fd) == 1), start_(Clock::now()), next_(Clock::duration::zero()) {}
+
+JobProgress::~JobProgress() {
+  if (shown_) WriteTo(fd_, kWipeLine);
+}
+
+void JobProgress::Show(const std::string& what, double done) {
+  const Clock::duration elapsed = Clock::now() - start_;
+  if (!shown_ || elapsed < next_) return;
+  next_ = elapsed + kInterval;
+  const Seconds seconds(std::chrono::duration<double>(elapsed).count());
+  WriteTo(fd_, fmt::format("{}{}", kWipeLine, JobProgressText(what, done, seconds)));
 }
 
 Progress::Progress(std::int64_t total, int fd)

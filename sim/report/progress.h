@@ -22,7 +22,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress();  // wipes the line
 
-  // For RunObservers::progress of one run; it must not outlive this object.
+  // For RunOptions::progress of one run; it must not outlive this object.
   serving::ProgressFunction OfRun();
 
  private:
@@ -38,6 +38,28 @@ class Progress {
   std::mutex mutex_;                   // of the line on the screen
   std::atomic<Clock::duration> next_;  // since start_: when to write again
 };
+
+// The same for one job that knows how much of it is done: "h2d.flash, 34 %, 2m 05s left".
+class JobProgress {
+ public:
+  explicit JobProgress(int fd = 2);
+  JobProgress(const JobProgress&) = delete;
+  JobProgress& operator=(const JobProgress&) = delete;
+  ~JobProgress();  // wipes the line
+
+  // `done`: of the whole job, 0 to 1. Silent unless it is a terminal.
+  void Show(const std::string& what, double done);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  const int fd_;
+  const bool shown_;
+  const Clock::time_point start_;
+  Clock::duration next_;
+};
+
+std::string JobProgressText(const std::string& what, double done, Seconds elapsed);
 
 // The text of the line. The time left assumes that the requests left take as long as those done.
 std::string ProgressText(std::int64_t finished, std::int64_t total, Seconds elapsed);

@@ -17,6 +17,7 @@ using ::testing::Not;
 constexpr std::string_view kGood = R"(schema: sparseserve-calibration/1
 name: test
 device: a GPU
+machine: h200-sxm
 provenance: {device: A, driver: "550", cuda: "12.4", clocks: "1410MHz", date: 2026-11-01, commit: abc}
 operations:
   h2d.flash:
@@ -27,7 +28,7 @@ operations:
       rows:
         - {items: 1, times: [8us, 9us]}
         - {items: 1000, times: [200us, 1.6ms]}
-    holdout_error: {median: 0.02, p95: 0.06}
+    holdout_error: {median: 0.02, p95: 0.06, points: 9}
   h2d.memcpy:
     kind: published
     source: a paper
@@ -44,11 +45,19 @@ slowdowns:
   d2h.direct: {value: 1.47, kind: published, source: a pull request}
 counts:
   cpu.scatter.threads: {value: 4, kind: assumed, source: a guess}
+ceilings:
+  h2d: {value: 55GB/s, kind: measured, source: one copy}
+  gemm: {value: 700TFLOP/s, kind: measured, source: a GEMM}
+  memory: {value: 141GB, kind: measured, source: the driver}
+  workers: {value: 132, kind: measured, source: the driver}
+measurements:
+  h2d.flash:
+    - {items: 1, item_bytes: 4KiB, median: 8us, q1: 7.9us, q3: 8.1us, samples: 30}
+    - {items: 9, item_bytes: 4KiB, bytes: 40KiB, flops: 2MFLOP, median: 9us, q1: 8us, q3: 10us,
+       samples: 7, noisy: true, held_out: true}
 )";
 
-calibration::Record Read(const std::string& text) {
-  return ReadCalibration(LoadYamlString(text, "bad.yaml"));
-}
+calibration::Record Read(const std::string& text) { return ReadCalibration(text, "bad.yaml"); }
 
 // The message for the good file with one change in it.
 std::string ErrorOf(std::string_view before, std::string_view after) {
@@ -80,6 +89,54 @@ TEST(CalibrationLoaderTest, ReadsEveryKey) {
   EXPECT_EQ(record.slowdowns.at("d2h.direct").value, 1.47);
   EXPECT_EQ(record.slowdowns.at("d2h.direct").source.text, "a pull request");
   EXPECT_EQ(record.counts.at("cpu.scatter.threads").value, 4);
+}
+
+TEST(CalibrationLoaderTest, ReadsCeilingsAndRawPoints) {
+  const calibration::Record record = Read(std::string(kGood));
+  EXPECT_EQ(record.machine_name(), "h200-sxm");
+  EXPECT_EQ(record.ceilings.at("h2d").value, 55e9);
+  EXPECT_EQ(record.ceilings.at("gemm").value, 700e12);
+  EXPECT_EQ(record.ceilings.at("memory").value, 141e9);
+  EXPECT_EQ(record.ceilings.at("workers").value, 132);
+  ASSERT_EQ(record.measurements.size(), 2u);
+  const calibration::Measurement& first = record.measurements[0];
+  EXPECT_EQ(first.operation, "h2d.flash");
+  EXPECT_EQ(first.work, calibration::Work::Fragments(1, Bytes(4096)));
+  EXPECT_EQ(first.lower_quartile, Seconds(7.9e-6));
+  EXPECT_EQ(first.num_samples, 30);
+  EXPECT_FALSE(first.noisy || first.held_out);
+  const calibration::Measurement& second = record.measurements[1];
+  EXPECT_EQ(second.work, (calibration::Work{9, Bytes(4096), Bytes(40960), Flops(2e6)}));
+  EXPECT_TRUE(second.noisy && second.held_out);
+  EXPECT_EQ(record.operations.at("h2d.flash").holdout_error->points, 9);
+}
+
+TEST(CalibrationLoaderTest, AnotherVersionIsOneProblem) {
+  const std::string error = ErrorOf("calibration/1", "calibration/2\nnew_key: 5");
+  EXPECT_THAT(error, HasSubstr("bad.yaml:1: schema: 'sparseserve-calibration/2' is not known here; "
+                               "expected sparseserve-calibration/1"));
+  EXPECT_THAT(error, Not(HasSubstr("\n")));
+}
+
+TEST(CalibrationLoaderTest, ARecordIsOfOneMachineUnlessThatOneNamesIt) {
+  calibration::Record record = Read(std::string(kGood));
+  hardware::Machine machine;
+  machine.name = "h200-sxm";
+  EXPECT_NO_THROW(CheckMachine(record, machine));
+  machine.name = "mine";
+  machine.calibration = "test";
+  EXPECT_NO_THROW(CheckMachine(record, machine));
+  machine.calibration = "another";
+  try {
+    CheckMachine(record, machine);
+    FAIL() << "took the record of another machine";
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("the record test is of h200-sxm (a GPU) and not of the "
+                                        "machine mine; expected another"));
+  }
+  record.machine.clear();
+  machine.name = "test";  // called as the record
+  EXPECT_NO_THROW(CheckMachine(record, machine));
 }
 
 TEST(CalibrationLoaderTest, ReadsLinearTerms) {
@@ -157,7 +214,7 @@ const BadCase kBadCases[] = {
     {"NoDevice", "device: a GPU\n", "", "device: missing key"},
     {"UnknownSection", "latencies:", "latency:", "latency: unknown key"},
     {"UnknownOperation",
-     "h2d.memcpy:", "h2d.memcopy:", "bad.yaml:15: operations.h2d.memcopy: unknown key"},
+     "h2d.memcpy:", "h2d.memcopy:", "bad.yaml:16: operations.h2d.memcopy: unknown key"},
     {"UnknownOperationIsGuessed", "h2d.memcpy:", "h2d.memcopy:", "did you mean 'h2d.memcpy'?"},
     {"UnknownTerm", "per_item:", "per_block:", "operations.h2d.memcpy.per_block: unknown key"},
     {"UnknownEfficiency", "gemm.compute:", "gemm.speed:",
@@ -192,6 +249,24 @@ const BadCase kBadCases[] = {
     {"GridUnsorted", "items: 1000", "items: 1", "the items of a grid must be above zero and rise"},
     {"GridTimeZero", "times: [8us", "times: [0us", "grid.rows[0].times[0]: '0us' is out of range"},
     {"HoldoutWithoutP95", ", p95: 0.06", "", "operations.h2d.flash.holdout_error.p95: missing key"},
+    {"HoldoutOfNoPoints", "points: 9", "points: -9", "holdout_error.points: '-9' is out of range"},
+    {"UnknownCeiling", "  h2d: {value", "  h3d: {value", "ceilings.h3d: unknown key"},
+    {"CeilingOfAnotherUnit", "value: 55GB/s", "value: 55TFLOP/s",
+     "ceilings.h2d.value: '55TFLOP/s' has the unknown unit 'TFLOP/s'"},
+    {"CeilingZero", "value: 132", "value: 0", "ceilings.workers.value: '0' is out of range"},
+    {"CeilingWithoutSource", ", source: a GEMM", "", "ceilings.gemm.source: missing key"},
+    {"UnknownMeasurement", "measurements:\n  h2d.flash", "measurements:\n  h2d.flush",
+     "measurements.h2d.flush: unknown key"},
+    {"UnknownKeyOfAPoint", "samples: 30", "samples: 30, mean: 3us",
+     "measurements.h2d.flash[0].mean: unknown key"},
+    {"PointWithoutMedian", "median: 8us, ", "", "measurements.h2d.flash[0].median: missing key"},
+    {"PointWithoutUnit", "median: 8us", "median: 8", "[0].median: '8' has no unit"},
+    {"PointOfNoItems", "items: 9", "items: 0", "[1].items: '0' is out of range"},
+    {"FlagOfAPoint", "noisy: true", "noisy: 1", "[1].noisy: '1' is not a truth value"},
+    {"DigestElsewhere", "machine:", "digest: 0123\nmachine:",
+     "bad.yaml:4: digest: a digest that is not on the line behind the schema"},
+    {"WrongDigest", "calibration/1\n", "calibration/1\ndigest: 0123\n",
+     "bad.yaml:2: digest: the rest of the file is not what was written"},
     {"EfficiencyAboveOne", "value: 0.75", "value: 1.2",
      "efficiencies.gemm.compute.value: '1.2' is out of range"},
     {"EfficiencyZero", "value: 0.75", "value: 0", "'0' is out of range"},

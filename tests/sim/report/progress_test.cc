@@ -107,5 +107,30 @@ TEST(ProgressTest, ThreadsWriteAtMostTenTimesASecondAndLoseNothing) {
             elapsed.count() * 10 + 1);
 }
 
+TEST(JobProgressTest, SaysWhatHowFarAndHowLong) {
+  EXPECT_EQ(JobProgressText("h2d.flash", 0, Seconds(3)), "h2d.flash, 0 %");
+  EXPECT_EQ(JobProgressText("h2d.flash", 0.25, Seconds(30)), "h2d.flash, 25 %, 1m 30s left");
+  EXPECT_EQ(JobProgressText("gemm", 1.2, Seconds(30)), "gemm, 100 %, 0s left");
+}
+
+TEST(JobProgressTest, WritesToATerminalAlone) {
+  const Terminal terminal;
+  ASSERT_GE(terminal.fd(), 0);
+  {
+    JobProgress progress(terminal.fd());
+    progress.Show("gemm", 0.5);
+  }
+  const std::string text = terminal.Read();
+  EXPECT_THAT(text, HasSubstr("gemm, 50 %"));
+  EXPECT_THAT(text, EndsWith("\r\x1b[K"));
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  JobProgress(ends[1]).Show("gemm", 0.5);
+  ::close(ends[1]);
+  char byte = 0;
+  EXPECT_EQ(::read(ends[0], &byte, 1), 0);
+  ::close(ends[0]);
+}
+
 }  // namespace
 }  // namespace sparseserve::report

@@ -1,0 +1,93 @@
+#include "sim/cli/measure.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "kernels/backend.h"
+#include "kernels/bench/calibration_plan.h"
+#include "sim/cli/commit.h"  // written by commit.cmake
+#include "sim/core/error.h"
+#include "sim/report/progress.h"
+
+namespace sparseserve::cli {
+namespace {
+
+// FlexKV #227 copies with 4 threads for each GPU.
+constexpr int kScatterThreads = 4;
+
+// The compute lane of a CPU has all cores, because compute is what it calibrates; a copy lane has
+// few, as the host of a GPU would give it.
+kernels::BackendConfig ChooseConfig() {
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  kernels::BackendConfig config;
+  config.compute_threads = cores;
+  config.transfer_threads = std::max(1, cores / 4);
+  config.scatter_threads = std::clamp(cores / 4, 1, kScatterThreads);
+  return config;
+}
+
+bench::ModelShape ShapeOf(const llm::Architecture& model, const MeasureRequest& request) {
+  bench::ModelShape shape = bench::DefaultModelShape(request.backend);
+  const bool latent = model.attention == llm::AttentionKind::kMultiHeadLatent;
+  const bool odd = model.num_q_heads % model.num_kv_heads != 0 || model.head_dim % 8 != 0;
+  if (latent || odd) {
+    throw InputError({{request.model_path, 0, 0},
+                      "--model",
+                      model.name + (latent ? " has latent attention" : " has odd heads"),
+                      "grouped-query attention with a head dim that is a multiple of 8",
+                      "the kernels run no other"});
+  }
+  shape.hidden = model.hidden_size;
+  shape.intermediate =
+      model.moe.num_experts > 0 ? model.moe.expert_intermediate_size : model.intermediate_size;
+  shape.q_heads = static_cast<std::int32_t>(model.num_q_heads);
+  shape.kv_heads = static_cast<std::int32_t>(model.num_kv_heads);
+  shape.vocabulary = model.vocab_size;
+  shape.layout.head_dim = static_cast<std::int32_t>(model.head_dim);
+  return shape;
+}
+
+double PhysicalMemory() {
+  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+}
+
+// What a machine file needs beside rates.
+void AddSizes(const kernels::DeviceInfo& device, bool is_host, calibration::MeasurementSet& set) {
+  const auto add = [&](const char* key, double value, const char* how) {
+    set.values.emplace(key, calibration::MeasuredValue{value, how});
+  };
+  add("ceilings.memory", static_cast<double>(device.memory.value()), "as the device states it");
+  add("ceilings.workers", device.num_workers, "as the device states it");
+  if (is_host) return;
+  add("ceilings.host_memory", PhysicalMemory(), "as the operating system states it");
+  add("ceilings.host_cores", std::max(1U, std::thread::hardware_concurrency()),
+      "as the operating system states it");
+}
+
+}  // namespace
+
+calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
+  const kernels::BackendConfig config = ChooseConfig();
+  bench::MeasureOptions options;
+  options.budget_s = request.budget.value();
+  options.seed = request.seed;
+  options.commit = SPARSESERVE_COMMIT;
+  options.ring.num_slots = config.num_staging_slots;
+  options.ring.slot = config.staging_slot;
+  options.ring.scatter_threads = config.scatter_threads;
+  if (request.model) options.model = ShapeOf(*request.model, request);
+  report::JobProgress progress;
+  options.progress = [&](const std::string& what, double done) { progress.Show(what, done); };
+  try {
+    const auto backend = kernels::MakeBackend(request.backend, config);
+    calibration::MeasurementSet set = bench::MeasureDevice(*backend, options);
+    AddSizes(backend->Describe(), request.backend == "cpu", set);
+    return set;
+  } catch (const kernels::BackendUnavailable& error) {
+    throw InputError({{}, "--backend", error.what(), "", "measure on a machine that has it"});
+  }
+}
+
+}  // namespace sparseserve::cli

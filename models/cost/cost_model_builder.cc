@@ -13,7 +13,6 @@ namespace {
 
 using calibration::Curve;
 
-constexpr double kActivationBytes = 2;  // bf16
 // Rows of a query tile of FlashAttention-2 and -3 at head dim 128 (arXiv 2307.08691, 2407.08608).
 constexpr double kQueryTileRows = 128;
 // Kernels around the GEMMs of a layer when the usual ones are fused (vLLM): norm with residual,
@@ -178,16 +177,16 @@ CostModel::Mlp CostModel::Builder::BuildMlp(std::int64_t layer) const {
   mlp.layer = layer;
   mlp.up.flops_per_token = flops * cost_.up_share_;
   mlp.up.weight_bytes = weights * cost_.up_share_;
-  mlp.up.io_bytes_per_token = kActivationBytes * (hidden + up_width);
+  mlp.up.io_bytes_per_token = activation_bytes_ * (hidden + up_width);
   // Norm and residual: two rows read, two written; the activation reads up_width, writes inner; a
   // mixture also copies each token to its experts and adds what comes back.
   const double spread = mixture ? 2 * (hidden + Real(model.hidden_size)) : 0;
   mlp.up.elementwise_bytes_per_token =
-      kActivationBytes * (4 * Real(model.hidden_size) + up_width + inner + spread);
+      activation_bytes_ * (4 * Real(model.hidden_size) + up_width + inner + spread);
   mlp.up.elementwise_kernels = mixture ? kMixtureUpKernels : kUpKernels;
   mlp.down.flops_per_token = flops * (1 - cost_.up_share_);
   mlp.down.weight_bytes = weights * (1 - cost_.up_share_);
-  mlp.down.io_bytes_per_token = kActivationBytes * (inner + hidden);
+  mlp.down.io_bytes_per_token = activation_bytes_ * (inner + hidden);
   return mlp;
 }
 
@@ -196,15 +195,16 @@ void CostModel::Builder::BuildLayers() {
   const double tp = Real(config_.tensor_parallel);
   const double hidden = Real(model.hidden_size);
   const double width = ProjectionWidth() / tp;
-  cost_.hidden_bytes_per_token_ = kActivationBytes * hidden;
+  cost_.hidden_bytes_per_token_ = activation_bytes_ * hidden;
   cost_.up_share_ = model.gated_mlp ? 2.0 / 3 : 0.5;
 
   // Elementwise: norm and residual on the hidden state, rotation and cache write on the result.
   cost_.projection_ = {ProjectionFlopsPerToken(model).value() / tp,
-                       Real(ProjectionWeightBytes(model)) / tp, kActivationBytes * (hidden + width),
-                       kActivationBytes * (4 * hidden + 2 * width), kProjectionKernels};
+                       Real(ProjectionWeightBytes(model)) / tp,
+                       activation_bytes_ * (hidden + width),
+                       activation_bytes_ * (4 * hidden + 2 * width), kProjectionKernels};
   cost_.output_ = {OutputFlopsPerToken(model).value() / tp, Real(OutputWeightBytes(model)) / tp,
-                   kActivationBytes * (OutputWidth() / tp + hidden), 0, 0};
+                   activation_bytes_ * (OutputWidth() / tp + hidden), 0, 0};
 
   const std::int64_t dense_layers =
       model.moe.num_experts > 0 ? std::min(model.moe.num_dense_layers, model.num_layers) : 0;
@@ -214,11 +214,11 @@ void CostModel::Builder::BuildLayers() {
   cost_.mlp_[0] = BuildMlp(0);
   if (two_kinds) cost_.mlp_[1] = BuildMlp(dense_layers);
 
-  // Sampling: bf16 logits become fp32 (2 B read, 4 B written) and are read once more.
+  // Sampling: logits become fp32 (one element read, 4 B written) and are read once more.
   const double vocab = Real(model.vocab_size) / tp;
   cost_.head_ = {HeadFlopsPerToken(model).value() / tp, Real(HeadWeightBytes(model)) / tp,
-                 kActivationBytes * (hidden + vocab), kActivationBytes * 4 * hidden + 10 * vocab,
-                 kHeadKernels};
+                 activation_bytes_ * (hidden + vocab),
+                 activation_bytes_ * 4 * hidden + (activation_bytes_ + 8) * vocab, kHeadKernels};
 }
 
 void CostModel::Builder::BuildAttention() {
@@ -231,7 +231,7 @@ void CostModel::Builder::BuildAttention() {
   cost_.prefill_flops_per_pair_ = prefill_flops / tp;
   cost_.tile_flops_per_key_ = kQueryTileRows * sms * prefill_flops / Real(model.num_q_heads);
   cost_.kv_bytes_per_token_ = Real(KvBytesPerTokenPerUnit(model) * units);
-  cost_.query_bytes_per_token_ = kActivationBytes * 2 * OutputWidth() / tp;
+  cost_.query_bytes_per_token_ = activation_bytes_ * 2 * OutputWidth() / tp;
   cost_.query_tokens_per_pass_ = kQueryTileRows * sms;
 }
 

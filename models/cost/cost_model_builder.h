@@ -13,7 +13,11 @@ class CostModel::Builder {
  public:
   Builder(CostModel& cost, const hardware::Machine& machine, const calibration::Record& record,
           CostConfig config)
-      : cost_(cost), machine_(machine), record_(record), config_(config) {}
+      : cost_(cost),
+        machine_(machine),
+        record_(record),
+        config_(config),
+        activation_bytes_(static_cast<double>(llm::ActivationElementBytes(cost.model_))) {}
 
   void CheckConfig() const;
   void BuildCompute();
@@ -48,6 +52,7 @@ class CostModel::Builder {
   const hardware::Machine& machine_;
   const calibration::Record& record_;
   CostConfig config_;
+  double activation_bytes_;  // of one element
 };
 
 }  // namespace sparseserve::cost

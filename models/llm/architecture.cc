@@ -85,6 +85,10 @@ constexpr std::int64_t kScaleGroup = 128;  // fp8 elements that share one fp32 s
 
 }  // namespace
 
+std::int64_t ActivationElementBytes(const Architecture& model) {
+  return model.bytes_per_weight > 2 ? 4 : 2;
+}
+
 std::int64_t KvUnitsPerLayer(const Architecture& m) {
   return m.attention == AttentionKind::kMultiHeadLatent ? 1 : m.num_kv_heads;
 }

@@ -75,6 +75,9 @@ struct Weights {
   double active_parameters = 0;  // that one token meets: its experts, the head, no input embedding
 };
 
+// Of the hidden state, queries and metadata: as wide as the weights, but 16 bits where those are
+// quantised.
+std::int64_t ActivationElementBytes(const Architecture& model);
 // KV heads as units of the cache: MLA has one latent "head" that all query heads share.
 std::int64_t KvUnitsPerLayer(const Architecture& model);
 // KV bytes of one token in one layer for one KV unit. MHA/GQA: 2 x head_dim x element. MLA:

@@ -7,8 +7,6 @@
 namespace sparseserve::selection {
 namespace {
 
-constexpr std::int64_t kBytesPerMetadataElement = 2;  // 16-bit floats
-
 // ArkVale (Chen et al., NeurIPS 2024) as SparseServe uses it (arXiv 2509.24626): 32-token blocks,
 // budget 2,048 tokens, cuboid-mean metadata (c + r and c - r), scored like Quest. ArkVale's code
 // makes one choice for all KV heads by default; SparseServe manages blocks per head, hence kKvHead.
@@ -77,8 +75,9 @@ std::int64_t SelectedBlocks(const SelectionPolicy& policy, std::int64_t context_
   return std::min(context_blocks, BudgetBlocks(policy));
 }
 
-Bytes MetadataBytesPerBlock(const SelectionPolicy& policy, std::int64_t head_dim) {
-  return Bytes(policy.metadata_vectors * head_dim * kBytesPerMetadataElement);
+Bytes MetadataBytesPerBlock(const SelectionPolicy& policy, std::int64_t head_dim,
+                            std::int64_t element_bytes) {
+  return Bytes(policy.metadata_vectors * head_dim * element_bytes);
 }
 
 void Validate(const SelectionPolicy& policy) {

@@ -21,7 +21,7 @@ struct SelectionPolicy {
   Tokens block_tokens{32};
   Tokens budget_tokens{2048};  // selected per query, sinks and recent blocks included
   Granularity granularity = Granularity::kKvHead;
-  std::int64_t metadata_vectors = 2;  // per full block, of head_dim 16-bit elements each
+  std::int64_t metadata_vectors = 2;  // per full block, of head_dim elements each
   std::int64_t sink_blocks = 2;       // the first blocks are always selected
   std::int64_t recent_blocks = 2;     // and so are the last, the partly filled one included
   std::int64_t dense_layers = 0;      // the first layers attend to everything
@@ -32,8 +32,9 @@ struct SelectionPolicy {
 std::int64_t BudgetBlocks(const SelectionPolicy& policy);
 // Blocks that one query selects in a sparse layer: min(context, budget), both in blocks.
 std::int64_t SelectedBlocks(const SelectionPolicy& policy, std::int64_t context_blocks);
-// Of one KV head.
-Bytes MetadataBytesPerBlock(const SelectionPolicy& policy, std::int64_t head_dim);
+// Of one KV head, with elements of `element_bytes`.
+Bytes MetadataBytesPerBlock(const SelectionPolicy& policy, std::int64_t head_dim,
+                            std::int64_t element_bytes = 2);
 
 // Throws InputError naming the key ("selection.recent_blocks") of the first value that makes no
 // sense.

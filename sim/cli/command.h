@@ -20,8 +20,11 @@ enum ExitCode : int {
 using Arguments = std::vector<std::string>;  // behind the verb
 
 int Simulate(const Arguments& arguments);
+int Live(const Arguments& arguments);
 int Trace(const Arguments& arguments);
 int Model(const Arguments& arguments);
+int Compare(const Arguments& arguments);
+int Calibrate(const Arguments& arguments);
 
 // Parses without guessing abbreviations, so that a new option never changes what an old script
 // means. `positional` names the options that bare words fill, in order. Throws InputError.

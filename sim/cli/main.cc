@@ -19,8 +19,14 @@ struct Verb {
 };
 constexpr Verb kVerbs[] = {
     {"simulate", "run an experiment file and compare its systems", sparseserve::cli::Simulate},
+    {"live", "serve an experiment for real and compare with its prediction",
+     sparseserve::cli::Live},
     {"trace", "look at, convert or make workload traces", sparseserve::cli::Trace},
     {"model", "sizes of a model, and how much of it fits a machine", sparseserve::cli::Model},
+    {"calibrate", "measure this machine, or fit measurements, into a calibration record",
+     sparseserve::cli::Calibrate},
+    {"compare", "two results side by side: measured and predicted, component by component",
+     sparseserve::cli::Compare},
 };
 
 void PrintHelp(std::ostream& out) {
@@ -62,7 +68,7 @@ int Run(const Arguments& arguments) {
       {.where = {},
        .key = "",
        .what = "unknown verb '" + word + "'",
-       .expected = "simulate, trace or model",
+       .expected = "simulate, live, trace, model, calibrate or compare",
        .hint = close.empty() ? "see 'sparseserve --help'" : "did you mean '" + close + "'?"});
 }
 

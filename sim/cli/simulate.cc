@@ -5,16 +5,12 @@
 #include <thread>
 
 #include "sim/cli/command.h"
+#include "sim/cli/run_files.h"
 #include "sim/config/experiment.h"
-#include "sim/config/value_text.h"
 #include "sim/core/error.h"
-#include "sim/report/iterations_csv.h"
 #include "sim/report/progress.h"
-#include "sim/report/requests_csv.h"
-#include "sim/report/run_directory.h"
 #include "sim/report/summary_json.h"
 #include "sim/report/table.h"
-#include "sim/report/timeline_json.h"
 #include "sim/serving/simulation.h"
 
 namespace sparseserve::cli {
@@ -35,12 +31,10 @@ constexpr const char* kExamples =
     "  sparseserve simulate configs/run/longbench.yaml\n"
     "  sparseserve simulate configs/run/mooncake.yaml --set 'systems=[vllm-so, sparseserve]' \\\n"
     "      --set memory.eviction=sieve --set workload.num_requests=500 --out out/sieve\n";
-constexpr std::size_t kMaxSlices = 200'000;  // of a timeline: what a viewer still opens at ease
 
 struct SimulateOptions {
   std::string out;
-  bool timeline = false;
-  SimTime timeline_begin, timeline_end;
+  RunFiles files;  // directory by system
   std::string record_selection;
   std::int64_t threads = 1;
 };
@@ -49,31 +43,17 @@ struct SimulateOptions {
 serving::RunResult RunSystem(const config::Experiment& experiment, std::size_t index,
                              const SimulateOptions& options, report::Progress& progress) {
   const serving::SystemConfig& system = experiment.systems[index];
-  report::RunDirectory directory(options.out + "/" + system.choice.name);
-  report::IterationsCsv iterations(directory.Stage(report::kIterationsFile));
-  serving::Timeline timeline(options.timeline_begin, options.timeline_end, kMaxSlices);
-  metrics::Collector collector(&iterations);
-  const auto requests = traces::OpenWorkload(experiment.workload);
-  serving::RunObservers observers;
-  observers.timeline = options.timeline ? &timeline : nullptr;
-  observers.progress = progress.OfRun();
-  observers.record_selection = options.record_selection;
-  serving::RunResult result =
-      serving::RunSimulation(system, *requests, experiment.slo, collector, observers);
-
-  report::WriteRequestsCsv(collector.requests(), directory.Stage(report::kRequestsFile));
-  config::Node resolved = experiment.resolved;
-  config::Node only = config::Node::List();
-  only.items.push_back(experiment.resolved.Find("systems")->items[index]);
-  resolved.Set("systems", std::move(only));
-  directory.Stage(report::kConfigFile, config::ToYaml(resolved));
-  if (options.timeline) {
-    const report::TimelineProcess process{system.choice.name, &timeline};
-    directory.Stage(report::kTimelineFile, report::TimelineJson({&process, 1}));
-  }
-  directory.Stage(report::kSummaryFile, report::SummaryJson(result));
-  directory.Commit();
-  return result;
+  RunFiles files = options.files;
+  files.directory = options.out + "/" + system.choice.name;
+  serving::RunOptions run;
+  run.progress = progress.OfRun();
+  run.record_selection = options.record_selection;
+  return RunAndWrite(experiment, index, files, run,
+                     [&](traces::RequestStream& requests, metrics::Collector& collector,
+                         const serving::RunOptions& with_sinks) {
+                       return serving::RunSimulation(system, requests, experiment.slo, collector,
+                                                     with_sinks);
+                     });
 }
 
 // Runs all systems on `threads` threads; each simulation is single-threaded. The first failure by
@@ -106,26 +86,11 @@ std::vector<serving::RunResult> RunAll(const config::Experiment& experiment,
   return results;
 }
 
-void ParseWindow(const std::string& text, SimulateOptions& options) {
-  const std::size_t colon = text.find(':');
-  Seconds begin, end;
-  if (colon == std::string::npos || config::ParseText(text.substr(0, colon), begin) ||
-      config::ParseText(text.substr(colon + 1), end) || end <= begin) {
-    throw InputError({.where = {},
-                      .key = "--timeline-window",
-                      .what = "'" + text + "' is no window",
-                      .expected = "BEGIN:END with units, such as 100s:105s",
-                      .hint = ""});
-  }
-  options.timeline_begin = SimTime() + begin;
-  options.timeline_end = SimTime() + end;
-}
-
 SimulateOptions ReadOptions(const po::variables_map& values) {
   SimulateOptions options;
   options.out = values["out"].as<std::string>();
-  options.timeline = values.count("timeline") != 0;
-  ParseWindow(values["timeline-window"].as<std::string>(), options);
+  options.files.timeline = values.count("timeline") != 0;
+  ParseWindow(values["timeline-window"].as<std::string>(), options.files);
   options.record_selection = values["record-selection"].as<std::string>();
   const std::string threads = values["threads"].as<std::string>();
   options.threads = threads.empty() ? std::max(1U, std::thread::hardware_concurrency())
@@ -189,22 +154,6 @@ po::options_description Options() {
   return options;
 }
 
-config::Experiment Load(const po::variables_map& values) {
-  const std::string path = values["experiment"].as<std::string>();
-  if (path.empty()) {
-    throw InputError({.where = {},
-                      .key = "simulate",
-                      .what = "no experiment is given",
-                      .expected = "sparseserve simulate EXPERIMENT.yaml",
-                      .hint = "try configs/run/longbench.yaml"});
-  }
-  std::vector<std::string> overrides = values["set"].as<std::vector<std::string>>();
-  const std::string seed = values["seed"].as<std::string>();
-  if (!seed.empty())
-    overrides.push_back("seed=" + std::to_string(ParseInteger(seed, "seed", 0, INT64_MAX)));
-  return config::LoadExperiment(path, overrides, FindDataRoot(values["data"].as<std::string>()));
-}
-
 void CheckRecordable(const config::Experiment& experiment) {
   std::string what;
   const serving::SystemChoice& first = experiment.systems.front().choice;
@@ -237,7 +186,8 @@ int Simulate(const Arguments& arguments) {
                       .expected = "-",
                       .hint = "summary.json is written to the output directory anyway"});
   }
-  const config::Experiment experiment = Load(values);
+  const config::Experiment experiment =
+      LoadExperimentFile(values, "simulate", "try configs/run/longbench.yaml");
   SimulateOptions run = ReadOptions(values);
   if (run.out.empty()) run.out = "out/" + experiment.name;
   if (!run.record_selection.empty()) CheckRecordable(experiment);

@@ -122,7 +122,7 @@ void KvCache::Impl::CreateResident(RequestIndex index, Unit begin, Unit end, Tak
     placed.clear();
     for (Unit unit = begin; unit < end; ++unit) {
       group.bits[unit >> 6].resident |= std::uint64_t{1} << (unit & 63);
-      group.slot_of[unit] = take();
+      group.slot_of[unit] = take(layer, unit);
       placed.push_back(unit);
     }
     state.num_resident += end - begin;
@@ -232,11 +232,13 @@ void KvCache::AdoptPrefill(RequestIndex request, std::int64_t num_blocks, Reserv
   for (std::int64_t block = std::max<std::int64_t>(dirty_from, 0); block < num_blocks; ++block) {
     r.tickets[block] = ticket;
   }
-  c.CreateResident(request, 0, static_cast<Unit>(num_blocks * c.config.heads), [&] {
-    const Slot slot = space.slots.back();
-    space.slots.pop_back();
-    return slot;
-  });
+  const auto heads = static_cast<Unit>(c.config.heads);
+  c.CreateResident(request, 0, static_cast<Unit>(num_blocks) * heads,
+                   [&](std::int64_t layer, Unit unit) {
+                     const std::int64_t row = unit / heads * c.config.num_layers + layer;
+                     return space.slots[static_cast<std::size_t>(row * heads + unit % heads)];
+                   });
+  space.slots.erase(space.slots.begin(), space.slots.begin() + num_slots);
   c.UpdateDirty(request, r);
   if (c.recorder != nullptr) {
     c.recorder->Record({AccessKind::kAdoptPrefill, request, 0, num_blocks,
@@ -262,7 +264,7 @@ bool KvCache::AppendBlock(RequestIndex request) {
   const Unit begin = static_cast<Unit>(r.num_blocks * c.config.heads);
   c.AddUnits(r, request, 1, kUnmarked);
   c.CreateResident(request, begin, begin + static_cast<Unit>(c.config.heads),
-                   [&] { return c.slots.Take(); });
+                   [&](std::int64_t, Unit) { return c.slots.Take(); });
   c.UpdateDirty(request, r);
   if (c.recorder != nullptr) c.recorder->Record({AccessKind::kAppendBlock, request});
   return true;

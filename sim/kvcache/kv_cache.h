@@ -103,8 +103,9 @@ class KvCache {
 
   // --- Units come into being ---
   // The prompt's first `num_blocks` blocks have been computed in `space` (all layers) and stay
-  // resident: takes num_blocks * layers * heads slots out of it. Blocks from `dirty_from` on are
-  // saved under `ticket`.
+  // resident: takes the first num_blocks * layers * heads slots out of it, those of block b, layer
+  // l and head h at (b * layers + l) * heads + h. Blocks from `dirty_from` on are saved under
+  // `ticket`.
   void AdoptPrefill(RequestIndex request, std::int64_t num_blocks, Reservation& space,
                     std::int64_t dirty_from, SaveTicket ticket);
   // The prompt's first `num_blocks` blocks have been computed and saved layer by layer: none is

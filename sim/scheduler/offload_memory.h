@@ -51,6 +51,9 @@ class OffloadMemory : public KvMemory {
     return geometry_.block_row_bytes() * cache_.stats().dram_peak_blocks;
   }
 
+  // The slots that a prefill in progress computes its KV in: chunked, as KvCache::AdoptPrefill
+  // takes them; layer-segmented, one layer's, of block b and head h at b * heads + h.
+  const kvcache::Reservation& PrefillSpace(RequestIndex index) const { return At(index).space; }
   kvcache::KvCache& cache() { return cache_; }
   const kvcache::KvCache& cache() const { return cache_; }
 

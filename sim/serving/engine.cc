@@ -10,13 +10,12 @@ using des::Phase;
 // Completions carry the replica whose iteration ends; schedule events the replica that should look
 // for work.
 Engine::Engine(std::vector<std::unique_ptr<Replica>> replicas, std::unique_ptr<Router> router,
-               traces::RequestStream& requests, metrics::Collector& collector,
-               ProgressFunction progress)
+               traces::RequestStream& requests, metrics::Collector& collector, EngineHooks hooks)
     : replicas_(std::move(replicas)),
       router_(std::move(router)),
       requests_(requests),
       collector_(collector),
-      progress_(std::move(progress)) {
+      hooks_(std::move(hooks)) {
   SPARSESERVE_CHECK(!replicas_.empty(), "an engine needs a replica");
 }
 
@@ -32,6 +31,7 @@ void Engine::Run() {
   while (!events_.empty()) {
     const des::Event event = events_.Pop();
     const auto replica = static_cast<std::size_t>(event.subject);
+    if (hooks_.pace) hooks_.pace(event.at);
     switch (event.phase) {
       case Phase::kArrival:
         HandleArrival();
@@ -44,8 +44,8 @@ void Engine::Run() {
         Wake(replica, event.at);
         break;
     }
-    if (progress_ && collector_.num_finished() != reported)
-      progress_(reported = collector_.num_finished());
+    if (hooks_.progress && collector_.num_finished() != reported)
+      hooks_.progress(reported = collector_.num_finished());
   }
   for (const auto& replica : replicas_) replica->CheckEmpty();
   collector_.CheckConservation();

@@ -19,12 +19,18 @@ namespace sparseserve::serving {
 
 // Called after each finished request, with the number finished so far.
 using ProgressFunction = std::function<void(std::int64_t finished)>;
+// Called before each event with its time; a live run waits here for the wall clock.
+using PaceFunction = std::function<void(SimTime at)>;
+
+struct EngineHooks {
+  ProgressFunction progress = nullptr;
+  PaceFunction pace = nullptr;
+};
 
 class Engine {
  public:
   Engine(std::vector<std::unique_ptr<Replica>> replicas, std::unique_ptr<Router> router,
-         traces::RequestStream& requests, metrics::Collector& collector,
-         ProgressFunction progress = nullptr);
+         traces::RequestStream& requests, metrics::Collector& collector, EngineHooks hooks = {});
 
   // Throws InputError when the stream meets a bad row or a request that no replica can ever serve.
   void Run();
@@ -41,7 +47,7 @@ class Engine {
   std::unique_ptr<Router> router_;
   traces::RequestStream& requests_;
   metrics::Collector& collector_;
-  ProgressFunction progress_;
+  EngineHooks hooks_;
   des::EventQueue events_;
   std::optional<traces::Request> next_;
 };

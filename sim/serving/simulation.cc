@@ -28,23 +28,6 @@ struct Selection {
   selection::SelectionModel* get() const { return recorder ? recorder.get() : model.get(); }
 };
 
-// A replica's selection models go with its executor.
-class OwningExecutor : public SimulatedExecutor {
- public:
-  OwningExecutor(const SimulatedExecutorConfig& config, const cost::CostModel& costs,
-                 kvcache::KvCache* cache, Selection selection, selection::OverlapMeter* meter,
-                 Timeline* timeline)
-      : SimulatedExecutor(config, costs, cache, selection.get(), meter, timeline),
-        selection_(std::move(selection)) {}
-
-  std::int64_t extrapolated_steps() const {
-    return selection_.replay != nullptr ? selection_.replay->extrapolated_steps() : 0;
-  }
-
- private:
-  Selection selection_;
-};
-
 selection::TraceGeometry TraceGeometryOf(const scheduler::KvGeometry& geometry) {
   return {geometry.num_layers, geometry.heads, geometry.block_tokens.value()};
 }
@@ -72,25 +55,36 @@ Selection MakeSelection(const SystemConfig& config, const scheduler::KvGeometry&
   return made;
 }
 
-struct ReplicaParts {
-  std::unique_ptr<scheduler::KvMemory> memory;
-  kvcache::KvCache* cache = nullptr;  // of `memory`; null when all KV stays in HBM
+struct Memory {
+  std::unique_ptr<scheduler::PagedMemory> paged;
+  std::unique_ptr<scheduler::OffloadMemory> offload;
+
+  kvcache::KvCache* cache() const { return offload ? &offload->cache() : nullptr; }
+  scheduler::KvMemory& view() const {
+    if (paged) return *paged;
+    return *offload;
+  }
+  std::unique_ptr<scheduler::KvMemory> Release() {
+    if (paged) return std::move(paged);
+    return std::move(offload);
+  }
 };
 
-ReplicaParts MakeMemory(const SystemConfig& config, const scheduler::KvGeometry& geometry,
-                        Bytes hbm_for_kv) {
+Memory MakeMemory(const SystemConfig& config, const scheduler::KvGeometry& geometry,
+                  Bytes hbm_for_kv) {
+  Memory memory;
   if (config.choice.kv_home == KvHome::kHbm) {
-    return {std::make_unique<scheduler::PagedMemory>(geometry, hbm_for_kv), nullptr};
+    memory.paged = std::make_unique<scheduler::PagedMemory>(geometry, hbm_for_kv);
+    return memory;
   }
-  auto memory = std::make_unique<scheduler::OffloadMemory>(
+  memory.offload = std::make_unique<scheduler::OffloadMemory>(
       geometry,
       scheduler::OffloadMemoryConfig{.prefill = config.choice.prefill,
                                      .hbm_for_kv = hbm_for_kv,
                                      .dram_for_kv = DramForKv(config),
                                      .working_set_window = config.memory.working_set_window,
                                      .eviction = config.memory.eviction});
-  kvcache::KvCache* cache = &memory->cache();
-  return {std::move(memory), cache};
+  return memory;
 }
 
 scheduler::SchedulerConfig Scheduling(const SystemConfig& config) {
@@ -162,7 +156,7 @@ metrics::KvFigures KvFiguresOf(const scheduler::KvGeometry& geometry,
 // Everything that must balance between what was counted where it happened and what was summed up.
 void CheckTotals(const SystemConfig& config, const scheduler::KvGeometry& geometry,
                  const metrics::Collector& collector, const std::vector<kvcache::KvCache*>& caches,
-                 SimTime saves_done) {
+                 SimTime saves_done, bool simulated) {
   const metrics::IterationTotals& totals = collector.totals();
   std::int64_t loads = 0;
   for (const kvcache::KvCache* cache : caches) {
@@ -179,11 +173,13 @@ void CheckTotals(const SystemConfig& config, const scheduler::KvGeometry& geomet
   if (config.choice.kv_home == KvHome::kHbm) {
     SPARSESERVE_CHECK(totals.d2h_bytes == Bytes(0), "a system without offload saves");
   } else if (config.choice.save == cost::SaveMethod::kMemcpyPerBlock) {
-    // The block in which a prompt ended is copied again, whole, when decodes have filled it.
+    // A live run copies whole blocks, partly filled ones too. In the simulation: the block in which
+    // a prompt ended is copied again, whole, when decodes have filled it.
     const std::int64_t prompts =
         static_cast<std::int64_t>(collector.requests().size()) + collector.preemptions();
     const Bytes again = geometry.block_row_bytes() * prompts;
-    SPARSESERVE_CHECK(totals.d2h_bytes <= written + again, "more is saved than was computed");
+    SPARSESERVE_CHECK(!simulated || totals.d2h_bytes <= written + again,
+                      "more is saved than was computed");
   } else {
     SPARSESERVE_CHECK(totals.d2h_bytes == written, "what was computed and what was saved differ");
   }
@@ -222,6 +218,7 @@ WorkloadBounds ScanWorkload(traces::RequestStream& requests) {
   WorkloadBounds bounds;
   while (const std::optional<traces::Request> request = requests.Next()) {
     ++bounds.num_requests;
+    bounds.longest_output = std::max(bounds.longest_output, request->output);
     if (request->prompt > bounds.longest_prompt) {
       bounds.longest_prompt = request->prompt;
       bounds.longest_prompt_id = request->id;
@@ -232,8 +229,8 @@ WorkloadBounds ScanWorkload(traces::RequestStream& requests) {
 
 void CheckFeasible(const SystemConfig& config, const WorkloadBounds& bounds) {
   const HbmBudget budget = ComputeHbmBudget(config);
-  const ReplicaParts parts = MakeMemory(config, ComputeGeometry(config), budget.kv);
-  std::string why = parts.memory->WhyNever(bounds.longest_prompt);
+  const Memory memory = MakeMemory(config, ComputeGeometry(config), budget.kv);
+  std::string why = memory.view().WhyNever(bounds.longest_prompt);
   const std::int64_t context = config.model.max_context_tokens;
   if (bounds.longest_prompt.value() > context) {
     why = "exceeds the model's context of " + std::to_string(context) + " tokens";
@@ -252,48 +249,65 @@ void CheckFeasible(const SystemConfig& config, const WorkloadBounds& bounds) {
 
 RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& requests,
                         const metrics::ServiceLevel& slo, metrics::Collector& collector,
-                        const RunObservers& observers) {
+                        const RunOptions& options) {
   const auto wall_start = std::chrono::steady_clock::now();
   RunResult result;
   result.budget = ComputeHbmBudget(config);
   if (config.choice.kv_home == KvHome::kDram) result.dram_for_kv = DramForKv(config);
   const scheduler::KvGeometry geometry = ComputeGeometry(config);
-  const cost::CostModel costs = MakeCosts(config);
-  result.cost_provenance = costs.Provenance();
+  const bool simulated = !options.make_executor;
+  std::optional<cost::CostModel> costs;
+  if (simulated) result.cost_provenance = costs.emplace(MakeCosts(config)).Provenance();
   selection::OverlapMeter meter;
   const bool offloads = config.choice.kv_home == KvHome::kDram;
   std::optional<selection::SelectionTraceWriter> record;
-  if (offloads && !observers.record_selection.empty()) {
-    record.emplace(observers.record_selection, TraceGeometryOf(geometry));
+  if (offloads && !options.record_selection.empty()) {
+    record.emplace(options.record_selection, TraceGeometryOf(geometry));
   }
+  const bool replays = !config.selection_trace.empty();
 
   std::vector<std::unique_ptr<Replica>> replicas;
   std::vector<kvcache::KvCache*> caches;
-  std::vector<const OwningExecutor*> executors;
+  std::vector<const Executor*> executors;
+  std::vector<Selection> selections;              // of the replicas, owned here
   std::deque<kvcache::AccessRecorder> recorders;  // of the accesses, one per replica
   for (std::int64_t i = 0; i < config.replicas; ++i) {
-    ReplicaParts parts = MakeMemory(config, geometry, result.budget.kv);
-    const bool first = i == 0;
-    auto executor = std::make_unique<OwningExecutor>(
-        ExecutorConfig(config, geometry), costs, parts.cache,
-        offloads ? MakeSelection(config, geometry, record ? &*record : nullptr) : Selection{},
-        first ? &meter : nullptr, first ? observers.timeline : nullptr);
-    caches.push_back(parts.cache);
+    Memory memory = MakeMemory(config, geometry, result.budget.kv);
+    caches.push_back(memory.cache());
     if (offloads && !config.memory.replay_evictions.empty())
-      parts.cache->set_recorder(&recorders.emplace_back());
+      memory.cache()->set_recorder(&recorders.emplace_back());
+    Timeline* const timeline = i == 0 ? options.timeline : nullptr;
+    selections.push_back(
+        offloads && (simulated || replays)
+            ? MakeSelection(config, geometry, simulated && record ? &*record : nullptr)
+            : Selection{});
+    std::unique_ptr<Executor> executor;
+    if (simulated) {
+      executor = std::make_unique<SimulatedExecutor>(ExecutorConfig(config, geometry), *costs,
+                                                     memory.cache(), selections.back().get(),
+                                                     i == 0 ? &meter : nullptr, timeline);
+    } else {
+      executor = options.make_executor({.config = config,
+                                        .geometry = geometry,
+                                        .paged = memory.paged.get(),
+                                        .offload = memory.offload.get(),
+                                        .replay = selections.back().get(),
+                                        .record = record ? &*record : nullptr,
+                                        .timeline = timeline});
+    }
     executors.push_back(executor.get());
     replicas.push_back(std::make_unique<Replica>(static_cast<std::int32_t>(i), Scheduling(config),
-                                                 geometry.num_layers, std::move(parts.memory),
+                                                 geometry.num_layers, memory.Release(),
                                                  std::move(executor), collector));
   }
   Engine engine(std::move(replicas), MakeRouter(config.router), requests, collector,
-                observers.progress);
+                {.progress = options.progress, .pace = options.pace});
   engine.Run();
   SimTime saves_done;
-  for (const OwningExecutor* executor : executors) {
+  for (const Executor* executor : executors) {
     saves_done = std::max(saves_done, executor->SavesDone());
   }
-  CheckTotals(config, geometry, collector, caches, saves_done);
+  CheckTotals(config, geometry, collector, caches, saves_done, simulated);
   if (record) record->Finish();
   for (const std::string& policy : config.memory.replay_evictions) {
     RunResult::EvictionReplay replay{policy, 0};
@@ -305,14 +319,19 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   bool extrapolated = false;
   std::int64_t extrapolated_steps = 0;
   for (const auto& replica : engine.replicas()) extrapolated |= replica->extrapolated();
-  for (const OwningExecutor* executor : executors)
-    extrapolated_steps += executor->extrapolated_steps();
+  for (const Selection& selection : selections) {
+    if (selection.replay != nullptr) extrapolated_steps += selection.replay->extrapolated_steps();
+  }
   if (config.choice.attention == Attention::kSparse) result.overlap = OverlapOf(config, meter);
+  metrics::RunLabels labels = MakeLabels(config, extrapolated, extrapolated_steps);
+  if (!simulated) {
+    labels.fidelity = "measured";
+    if (!replays) labels.selection = config.selection.name + ", scores of the live model";
+  }
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - wall_start;
   const metrics::PerfFigures perf{
       .wall_s = wall.count(), .events = engine.num_events(), .block_touches = 0};
-  result.summary = metrics::Summarize(collector, slo, config.replicas,
-                                      MakeLabels(config, extrapolated, extrapolated_steps),
+  result.summary = metrics::Summarize(collector, slo, config.replicas, labels,
                                       KvFiguresOf(geometry, engine.replicas(), caches), perf);
   return result;
 }

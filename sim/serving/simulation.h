@@ -1,22 +1,44 @@
-// One simulated run: builds the replicas of a system, drives them with a stream of requests,
-// returns the summary.
+// One run, simulated unless the options bring another executor: builds the replicas of a system,
+// drives them with a stream of requests, returns the summary.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
+#include "models/selection/selection_model.h"
+#include "models/selection/selection_trace.h"
 #include "sim/metrics/collector.h"
 #include "sim/metrics/summary.h"
+#include "sim/scheduler/offload_memory.h"
+#include "sim/scheduler/paged_memory.h"
 #include "sim/serving/engine.h"
+#include "sim/serving/executor.h"
 #include "sim/serving/system.h"
 #include "sim/serving/timeline.h"
 
 namespace sparseserve::serving {
 
-// What a run should tell beside its summary. Everything is optional and outlives the run.
-struct RunObservers {
-  metrics::IterationSink* iterations = nullptr;
-  Timeline* timeline = nullptr;  // of the first replica
+// What one replica's executor works with. Exactly one of `paged` and `offload` is given.
+struct ReplicaView {
+  const SystemConfig& config;
+  scheduler::KvGeometry geometry;
+  scheduler::PagedMemory* paged = nullptr;
+  scheduler::OffloadMemory* offload = nullptr;
+  selection::SelectionModel* replay = nullptr;        // of a recording; null: none
+  selection::SelectionTraceWriter* record = nullptr;  // null: nothing is recorded
+  Timeline* timeline = nullptr;
+};
+using ExecutorFactory = std::function<std::unique_ptr<Executor>(const ReplicaView&)>;
+
+// How to run, and what a run should tell beside its summary. Everything is optional and outlives
+// the run.
+struct RunOptions {
+  ExecutorFactory make_executor;  // runs for real; null: a simulation
+  PaceFunction pace;              // of the engine
+  Timeline* timeline = nullptr;   // of the first replica
   ProgressFunction progress;
   std::string record_selection;  // file for what was selected, when KV lives in DRAM; empty: none
 };
@@ -25,6 +47,7 @@ struct RunObservers {
 struct WorkloadBounds {
   std::int64_t num_requests = 0;
   Tokens longest_prompt;
+  Tokens longest_output;
   std::int64_t longest_prompt_id = 0;
 };
 WorkloadBounds ScanWorkload(traces::RequestStream& requests);
@@ -58,6 +81,6 @@ void CheckFeasible(const SystemConfig& config, const WorkloadBounds& bounds);
 // records for the caller.
 RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& requests,
                         const metrics::ServiceLevel& slo, metrics::Collector& collector,
-                        const RunObservers& observers);
+                        const RunOptions& options);
 
 }  // namespace sparseserve::serving

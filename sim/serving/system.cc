@@ -13,8 +13,8 @@ std::int64_t GpusOnHost(const SystemConfig& config) {
 
 // Peak of the tensors alive in one layer, T = max_batch_tokens: hidden state, residual and normed
 // input (3 x hidden), queries and attention output (2 x q heads x head dim), gate, up and their
-// product (3 x intermediate), 16-bit; and fp32 logits with a 16-bit copy for max_requests. Mixtures
-// keep one expert-sized MLP per routed token.
+// product (3 x intermediate); and fp32 logits with a copy of activation width for max_requests.
+// Mixtures keep one expert-sized MLP per routed token.
 Bytes ActivationBytes(const SystemConfig& config) {
   const llm::Architecture& m = config.model;
   const std::int64_t tp = config.tensor_parallel;
@@ -23,9 +23,10 @@ Bytes ActivationBytes(const SystemConfig& config) {
                                         ? m.moe.expert_intermediate_size *
                                               (m.moe.experts_per_token + m.moe.num_shared_experts)
                                         : 0);
+  const std::int64_t element = llm::ActivationElementBytes(m);
   const std::int64_t per_token =
-      2 * (3 * m.hidden_size + (2 * m.num_q_heads * m.head_dim + 3 * intermediate) / tp);
-  const std::int64_t logits = config.scheduling.max_requests * m.vocab_size / tp * (4 + 2);
+      element * (3 * m.hidden_size + (2 * m.num_q_heads * m.head_dim + 3 * intermediate) / tp);
+  const std::int64_t logits = config.scheduling.max_requests * m.vocab_size / tp * (4 + element);
   return Bytes(per_token * config.scheduling.max_batch_tokens.value() + logits);
 }
 
@@ -83,10 +84,11 @@ scheduler::KvGeometry ComputeGeometry(const SystemConfig& config) {
   g.heads = per_layer ? 1 : units_per_gpu;
   g.unit_bytes = llm::KvBytesPerTokenPerUnit(model) *
                  (policy.block_tokens.value() * (per_layer ? units_per_gpu : 1));
-  g.hidden_bytes = Bytes(2 * model.hidden_size);
+  const std::int64_t element = llm::ActivationElementBytes(model);
+  g.hidden_bytes = Bytes(element * model.hidden_size);
   if (sparse) {
-    g.metadata_bytes =
-        selection::MetadataBytesPerBlock(policy, model.head_dim) * (per_layer ? units_per_gpu : 1);
+    g.metadata_bytes = selection::MetadataBytesPerBlock(policy, model.head_dim, element) *
+                       (per_layer ? units_per_gpu : 1);
     g.budget_blocks = selection::BudgetBlocks(policy);
     g.reuse_interval = policy.reuse_interval;
     g.dense_layers = std::min(policy.dense_layers, model.num_layers);

@@ -29,10 +29,10 @@ TEST(EngineTest, AnUnknownRouterIsAnInputErrorThatNamesTheKnownOnes) {
 }
 
 TEST(EngineTest, ProgressCountsFinishedRequests) {
-  RunObservers observers;
+  RunOptions options;
   std::vector<std::int64_t> reported;
-  observers.progress = [&](std::int64_t finished) { reported.push_back(finished); };
-  Simulate(Shipped("vllm"), Equal(5, 1000, 500, 3), observers);
+  options.progress = [&](std::int64_t finished) { reported.push_back(finished); };
+  Simulate(Shipped("vllm"), Equal(5, 1000, 500, 3), options);
   EXPECT_EQ(reported, (std::vector<std::int64_t>{1, 2, 3, 4, 5}));
 }
 
@@ -50,11 +50,9 @@ TEST(EngineTest, IterationsOfAReplicaFollowEachOtherAndCarryItsNumber) {
     std::int64_t next_[2] = {};
     SimTime end_[2];
   } sink;
-  RunObservers observers;
-  observers.iterations = &sink;
   SystemConfig config = Shipped("vllm");
   config.replicas = 2;
-  const Outcome run = Simulate(config, Equal(6, 10, 3000, 5), observers);
+  const Outcome run = Simulate(config, Equal(6, 10, 3000, 5), {}, &sink);
   EXPECT_EQ(sink.next_[0] + sink.next_[1], run.result.summary.totals.iterations);
   EXPECT_GT(sink.next_[1], 0);
 }

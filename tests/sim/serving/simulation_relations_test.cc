@@ -147,11 +147,8 @@ TEST(SimulationRelationsTest, APrefixOfATraceIsAPrefixOfTheLog) {
     SystemConfig config = Shipped(system);
     config.memory.kv_pool = Bytes(1'800'000'000);
     IterationLog whole, part;
-    RunObservers observers;
-    observers.iterations = &whole;
-    Simulate(config, requests, observers);
-    observers.iterations = &part;
-    Simulate(config, prefix, observers);
+    Simulate(config, requests, {}, &whole);
+    Simulate(config, prefix, {}, &part);
     const SimTime removed = requests[6].arrival;
     EXPECT_EQ(part.Until(removed), whole.Until(removed)) << system;
     EXPECT_GT(part.Until(removed).size(), 100u);
@@ -169,11 +166,8 @@ TEST(SimulationRelationsTest, NoDecisionKnowsAnOutputLength) {
     SystemConfig config = Shipped(system);
     config.memory.kv_pool = Bytes(1'800'000'000);
     IterationLog a, b;
-    RunObservers observers;
-    observers.iterations = &a;
-    const Outcome shorter = Simulate(config, requests, observers);
-    observers.iterations = &b;
-    Simulate(config, longer, observers);
+    const Outcome shorter = Simulate(config, requests, {}, &a);
+    Simulate(config, longer, {}, &b);
     // The iteration that finishes it ends at that instant; its record is taken before the finish.
     const SimTime finish(shorter.records[2].finish.ns() + 1);
     EXPECT_EQ(a.Until(finish), b.Until(finish)) << system;

@@ -41,9 +41,9 @@ TEST_P(SystemTest, LookingChangesNothing) {
   const Requests requests = Equal(5, 70, 5000, 15);
   const Outcome unseen = Simulate(Pressed(GetParam()), requests);
   Timeline timeline(SimTime(0), SimTime::Max(), 100'000);
-  RunObservers observers;
-  observers.timeline = &timeline;
-  const Outcome seen = Simulate(Pressed(GetParam()), requests, observers);
+  RunOptions options;
+  options.timeline = &timeline;
+  const Outcome seen = Simulate(Pressed(GetParam()), requests, options);
   EXPECT_GT(timeline.slices().size(), 1000u);
   EXPECT_EQ(SummaryOf(unseen.result), SummaryOf(seen.result));
   EXPECT_EQ(Times(unseen.records), Times(seen.records));
@@ -69,9 +69,9 @@ TEST_P(SystemTest, EveryTokenIsComputedOnceAndEveryKvByteIsSavedOnce) {
 
 TEST_P(SystemTest, TimelineSlicesOfALaneDoNotOverlap) {
   Timeline timeline(SimTime(0), SimTime::Max(), 100'000);
-  RunObservers observers;
-  observers.timeline = &timeline;
-  Simulate(Pressed(GetParam()), Equal(3, 70, 4000, 5), observers);
+  RunOptions options;
+  options.timeline = &timeline;
+  Simulate(Pressed(GetParam()), Equal(3, 70, 4000, 5), options);
   SimTime ends[5];
   for (const Slice& slice : timeline.slices()) {
     const auto lane = static_cast<std::size_t>(slice.lane);
@@ -90,10 +90,10 @@ INSTANTIATE_TEST_SUITE_P(Systems, SystemTest, ::testing::ValuesIn(AllSystems()),
 TEST(SimulationTest, ARecordedSelectionReplaysToTheSameRun) {
   const std::string path = ::testing::TempDir() + "simulation_test_selection.bin";
   const Requests requests = Equal(4, 70, 5000, 15);
-  RunObservers observers;
-  observers.record_selection = path;
+  RunOptions options;
+  options.record_selection = path;
   SystemConfig config = Pressed("vllm-so-ft");
-  const Outcome recorded = Simulate(config, requests, observers);
+  const Outcome recorded = Simulate(config, requests, options);
   config.selection_trace = path;
   config.seed = 99;  // nothing is drawn
   const Outcome replayed = Simulate(config, requests);

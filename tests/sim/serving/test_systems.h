@@ -64,11 +64,12 @@ struct Outcome {
 };
 
 inline Outcome Simulate(const SystemConfig& config, const Requests& requests,
-                        const RunObservers& observers = {}) {
-  metrics::Collector collector(observers.iterations);
+                        const RunOptions& options = {},
+                        metrics::IterationSink* iterations = nullptr) {
+  metrics::Collector collector(iterations);
   FixedStream stream(requests);
   Outcome outcome;
-  outcome.result = RunSimulation(config, stream, {}, collector, observers);
+  outcome.result = RunSimulation(config, stream, {}, collector, options);
   outcome.records = collector.requests();
   return outcome;
 }

@@ -1,0 +1,78 @@
+#include "sim/cli/run_files.h"
+
+#include "sim/cli/command.h"
+#include "sim/config/value_text.h"
+#include "sim/core/error.h"
+#include "sim/report/iterations_csv.h"
+#include "sim/report/requests_csv.h"
+#include "sim/report/run_directory.h"
+#include "sim/report/summary_json.h"
+#include "sim/report/timeline_json.h"
+
+namespace sparseserve::cli {
+namespace {
+
+constexpr std::size_t kMaxSlices = 200'000;  // of a timeline: what a viewer still opens at ease
+
+}  // namespace
+
+serving::RunResult RunAndWrite(const config::Experiment& experiment, std::size_t index,
+                               const RunFiles& files, serving::RunOptions options,
+                               const RunFunction& run) {
+  const serving::SystemConfig& system = experiment.systems[index];
+  report::RunDirectory directory(files.directory);
+  report::IterationsCsv iterations(directory.Stage(report::kIterationsFile));
+  serving::Timeline timeline(files.timeline_begin, files.timeline_end, kMaxSlices);
+  metrics::Collector collector(&iterations);
+  const auto requests = traces::OpenWorkload(experiment.workload);
+  options.timeline = files.timeline ? &timeline : nullptr;
+  serving::RunResult result = run(*requests, collector, options);
+
+  report::WriteRequestsCsv(collector.requests(), directory.Stage(report::kRequestsFile));
+  config::Node resolved = experiment.resolved;
+  config::Node only = config::Node::List();
+  only.items.push_back(experiment.resolved.Find("systems")->items[index]);
+  resolved.Set("systems", std::move(only));
+  directory.Stage(report::kConfigFile, config::ToYaml(resolved));
+  if (files.timeline) {
+    const report::TimelineProcess process{system.choice.name, &timeline};
+    directory.Stage(report::kTimelineFile, report::TimelineJson({&process, 1}));
+  }
+  directory.Stage(report::kSummaryFile, report::SummaryJson(result));
+  directory.Commit();
+  return result;
+}
+
+void ParseWindow(const std::string& text, RunFiles& files) {
+  const std::size_t colon = text.find(':');
+  Seconds begin, end;
+  if (colon == std::string::npos || config::ParseText(text.substr(0, colon), begin) ||
+      config::ParseText(text.substr(colon + 1), end) || end <= begin) {
+    throw InputError({.where = {},
+                      .key = "--timeline-window",
+                      .what = "'" + text + "' is no window",
+                      .expected = "BEGIN:END with units, such as 100s:105s",
+                      .hint = ""});
+  }
+  files.timeline_begin = SimTime() + begin;
+  files.timeline_end = SimTime() + end;
+}
+
+config::Experiment LoadExperimentFile(const boost::program_options::variables_map& values,
+                                      const std::string& verb, const std::string& hint) {
+  const std::string path = values["experiment"].as<std::string>();
+  if (path.empty()) {
+    throw InputError({.where = {},
+                      .key = verb,
+                      .what = "no experiment is given",
+                      .expected = "sparseserve " + verb + " EXPERIMENT.yaml",
+                      .hint = hint});
+  }
+  std::vector<std::string> overrides = values["set"].as<std::vector<std::string>>();
+  const std::string seed = values["seed"].as<std::string>();
+  if (!seed.empty())
+    overrides.push_back("seed=" + std::to_string(ParseInteger(seed, "seed", 0, INT64_MAX)));
+  return config::LoadExperiment(path, overrides, FindDataRoot(values["data"].as<std::string>()));
+}
+
+}  // namespace sparseserve::cli

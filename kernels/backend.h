@@ -151,6 +151,11 @@ class Backend {
   virtual void Argmax(const ArgmaxParams& params) = 0;
 };
 
+// Threads for this machine: an eighth of the cores, at least one and at most four, for each copy
+// lane and for scattering (FlexKV #227 uses four for a GPU), the rest for compute. Calibration and
+// live mode use the same, so that what was measured is what runs.
+BackendConfig DefaultBackendConfig();
+
 // Whether the binary has the CUDA backend; it may still find no GPU.
 bool HasCuda();
 // `name`: "cpu" or "cuda". Throws BackendUnavailable with one clear line.

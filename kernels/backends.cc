@@ -1,6 +1,8 @@
 // The table of backends.
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -9,6 +11,15 @@
 #endif
 
 namespace sparseserve::kernels {
+
+BackendConfig DefaultBackendConfig() {
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  BackendConfig config;
+  config.transfer_threads = std::clamp(cores / 8, 1, 4);
+  config.scatter_threads = config.transfer_threads;
+  config.compute_threads = std::max(1, cores - config.transfer_threads);
+  return config;
+}
 
 bool HasCuda() {
 #ifdef SPARSESERVE_HAVE_CUDA

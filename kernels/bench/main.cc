@@ -31,8 +31,9 @@ constexpr char kHelp[] =
     "  --quick           --budget 10s; with --matrix also few sizes\n"
     "  --filter RE       only operations and values whose names match\n"
     "  --warm            repeat the same inputs, so that the caches hold them\n"
-    "  --threads N       CPU threads of the compute lane (cpu; default 1)\n"
-    "  --scatter N       CPU threads that scatter what FlashD2H saves (default: half the cores)\n"
+    "  --threads N       CPU threads of the compute lane (cpu; default: most cores)\n"
+    "  --scatter N       CPU threads that scatter what FlashD2H saves (default: an eighth of the "
+    "cores)\n"
     "  --device N        which GPU (default 0)\n"
     "  --commit TEXT     commit of the sources, where git does not know\n\n"
     "exit codes: 0 done, 1 a wrong result or a failed device, 2 bad arguments or no such device\n";
@@ -74,8 +75,7 @@ double ParseSeconds(const std::string& option, const std::string& text) {
 
 Arguments Parse(int argc, char** argv) {
   Arguments arguments;
-  const auto cores = static_cast<int>(std::thread::hardware_concurrency());
-  arguments.config.scatter_threads = std::max(1, cores / 2);
+  arguments.config = kernels::DefaultBackendConfig();
   bool has_budget = false;
   for (int i = 1; i < argc; ++i) {
     const std::string option = argv[i];

@@ -38,12 +38,14 @@ constexpr const char* kExamples =
 struct LiveOptions {
   std::string out;
   RunFiles files;
-  live::LiveConfig live;
+  std::string backend;
+  bool real_time = true;
 };
 
-serving::RunResult Measure(const config::Experiment& experiment, std::size_t index,
-                           const serving::WorkloadBounds& bounds, const LiveOptions& options,
-                           const std::string& directory, report::Progress& progress) {
+live::LiveRecord Measure(const config::Experiment& experiment, std::size_t index,
+                         const serving::WorkloadBounds& bounds, const LiveOptions& options,
+                         kernels::Backend& backend, const std::string& directory,
+                         report::Progress& progress) {
   const serving::SystemConfig& system = experiment.systems[index];
   RunFiles files = options.files;
   files.directory = directory + "/measured";
@@ -52,20 +54,27 @@ serving::RunResult Measure(const config::Experiment& experiment, std::size_t ind
   if (system.choice.kv_home == serving::KvHome::kDram)
     run.record_selection = files.directory + "/selection.trace";
   std::filesystem::create_directories(files.directory);
-  return RunAndWrite(experiment, index, files, run,
-                     [&](traces::RequestStream& requests, metrics::Collector& collector,
-                         const serving::RunOptions& with_sinks) {
-                       return live::RunLive(system, options.live, requests, bounds, experiment.slo,
-                                            collector, with_sinks)
-                           .run;
-                     });
+  live::LiveRecord left;
+  RunAndWrite(experiment, index, files, run,
+              [&](traces::RequestStream& requests, metrics::Collector& collector,
+                  const serving::RunOptions& with_sinks) {
+                live::LiveResult result =
+                    live::RunLive(system, backend, options.real_time, requests, bounds,
+                                  experiment.slo, collector, with_sinks);
+                left = std::move(result.left);
+                return std::move(result.run);
+              });
+  return left;
 }
 
 serving::RunResult Predict(const config::Experiment& experiment, std::size_t index,
                            const serving::SystemConfig& system, RunFiles files,
-                           const std::string& directory) {
+                           const std::string& directory,
+                           const serving::MeasuredRun* imposed = nullptr) {
   files.directory = directory;
-  return RunAndWrite(experiment, index, files, {},
+  serving::RunOptions run;
+  run.imposed = imposed;
+  return RunAndWrite(experiment, index, files, run,
                      [&](traces::RequestStream& requests, metrics::Collector& collector,
                          const serving::RunOptions& with_sinks) {
                        return serving::RunSimulation(system, requests, experiment.slo, collector,
@@ -86,10 +95,11 @@ void FitLocality(const serving::RunResult& replayed, serving::SystemConfig& syst
 
 void RunOne(const config::Experiment& experiment, std::size_t index,
             const serving::WorkloadBounds& bounds, const LiveOptions& options,
-            report::Progress& progress) {
+            kernels::Backend& backend, report::Progress& progress) {
   serving::SystemConfig system = experiment.systems[index];
   const std::string directory = options.out + "/" + system.choice.name;
-  Measure(experiment, index, bounds, options, directory, progress);
+  const live::LiveRecord left =
+      Measure(experiment, index, bounds, options, backend, directory, progress);
   const report::RunFigures measured = report::ReadRunFigures(directory + "/measured");
   std::cout << "\n## " << system.choice.name << "\n";
   const auto compare = [&](const std::string& name) {
@@ -100,7 +110,7 @@ void RunOne(const config::Experiment& experiment, std::size_t index,
   if (system.choice.kv_home == serving::KvHome::kDram) {
     system.selection_trace = directory + "/measured/selection.trace";
     const serving::RunResult replayed =
-        Predict(experiment, index, system, options.files, directory + "/replayed");
+        Predict(experiment, index, system, options.files, directory + "/replayed", &left.timing);
     compare("replayed");
     system.selection_trace.clear();
     FitLocality(replayed, system);
@@ -115,10 +125,7 @@ po::options_description Options() {
       "set", Texts("KEY=VALUE"), "replace a value of the file (repeatable)")(
       "out", Text("DIR"), "directory for results (default: out/NAME of the experiment)")(
       "seed", Text("N"), "of all random streams, the weights among them")(
-      "fast", "do not wait for arrivals while nothing runs")("compute-threads", Text("N", "1"),
-                                                             "cpu: threads that compute")(
-      "transfer-threads", Text("N", "1"), "cpu: threads of each copy lane")(
-      "scatter-threads", Text("N", "1"), "threads that scatter saved fragments")(
+      "fast", "do not wait for arrivals while nothing runs")(
       "timeline", "also write timeline.json (Chrome trace events)")(
       "timeline-window", Text("BEGIN:END", "0s:30s"), "part of the run that the timeline shows");
   return options;
@@ -129,14 +136,8 @@ LiveOptions ReadOptions(const po::variables_map& values) {
   options.out = values["out"].as<std::string>();
   options.files.timeline = values.count("timeline") != 0;
   ParseWindow(values["timeline-window"].as<std::string>(), options.files);
-  options.live.backend = values["backend"].as<std::string>();
-  options.live.real_time = values.count("fast") == 0;
-  const auto threads = [&](const char* name) {
-    return static_cast<int>(ParseInteger(values[name].as<std::string>(), name, 1, 1024));
-  };
-  options.live.device.compute_threads = threads("compute-threads");
-  options.live.device.transfer_threads = threads("transfer-threads");
-  options.live.device.scatter_threads = threads("scatter-threads");
+  options.backend = values["backend"].as<std::string>();
+  options.real_time = values.count("fast") == 0;
   return options;
 }
 
@@ -160,10 +161,11 @@ int Live(const Arguments& arguments) {
         serving::ScanWorkload(*traces::OpenWorkload(experiment.workload));
     for (const serving::SystemConfig& system : experiment.systems)
       serving::CheckFeasible(system, bounds);
+    const auto backend = kernels::MakeBackend(run.backend, kernels::DefaultBackendConfig());
     report::Progress progress(bounds.num_requests *
                               static_cast<std::int64_t>(experiment.systems.size()));
     for (std::size_t i = 0; i < experiment.systems.size(); ++i)
-      RunOne(experiment, i, bounds, run, progress);
+      RunOne(experiment, i, bounds, run, *backend, progress);
   } catch (const InputError& error) {
     throw config::Locate(error, experiment.source);
   } catch (const kernels::BackendUnavailable& error) {

@@ -14,20 +14,6 @@
 namespace sparseserve::cli {
 namespace {
 
-// FlexKV #227 copies with 4 threads for each GPU.
-constexpr int kScatterThreads = 4;
-
-// The compute lane of a CPU has all cores, because compute is what it calibrates; a copy lane has
-// few, as the host of a GPU would give it.
-kernels::BackendConfig ChooseConfig() {
-  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  kernels::BackendConfig config;
-  config.compute_threads = cores;
-  config.transfer_threads = std::max(1, cores / 4);
-  config.scatter_threads = std::clamp(cores / 4, 1, kScatterThreads);
-  return config;
-}
-
 bench::ModelShape ShapeOf(const llm::Architecture& model, const MeasureRequest& request) {
   bench::ModelShape shape = bench::DefaultModelShape(request.backend);
   const bool latent = model.attention == llm::AttentionKind::kMultiHeadLatent;
@@ -45,6 +31,8 @@ bench::ModelShape ShapeOf(const llm::Architecture& model, const MeasureRequest& 
   shape.q_heads = static_cast<std::int32_t>(model.num_q_heads);
   shape.kv_heads = static_cast<std::int32_t>(model.num_kv_heads);
   shape.vocabulary = model.vocab_size;
+  shape.layout.type = model.bytes_per_kv_element > 2 ? kernels::ElementType::kFloat32
+                                                     : kernels::ElementType::kBfloat16;
   shape.layout.head_dim = static_cast<std::int32_t>(model.head_dim);
   return shape;
 }
@@ -69,7 +57,7 @@ void AddSizes(const kernels::DeviceInfo& device, bool is_host, calibration::Meas
 }  // namespace
 
 calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
-  const kernels::BackendConfig config = ChooseConfig();
+  const kernels::BackendConfig config = kernels::DefaultBackendConfig();
   bench::MeasureOptions options;
   options.budget_s = request.budget.value();
   options.seed = request.seed;

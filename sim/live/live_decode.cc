@@ -114,7 +114,7 @@ EventPtr LiveExecutor::SelectAndLoad(std::int64_t layer, const EventPtr& before)
   return clock_.last_transfer();
 }
 
-// Rule (3): writes tokens whose block was not in HBM when the layer began.
+// Rule (4): writes tokens whose block was not in HBM when the layer began.
 void LiveExecutor::StoreLate(std::int64_t layer) {
   const bool any = std::any_of(batch_.decodes.begin(), batch_.decodes.end(),
                                [](const DecodeRow& decode) { return decode.late; });

@@ -52,6 +52,21 @@ kernels::MetadataKind KindOf(const selection::SelectionPolicy& policy) {
                                 : kernels::MetadataKind::kCuboidMean;
 }
 
+const LiveExecutorConfig& Checked(const LiveExecutorConfig& config, const kernels::Backend& backend,
+                                  const llm::Architecture& model) {
+  const scheduler::KvGeometry& g = config.geometry;
+  Require(config.selection.granularity == selection::Granularity::kKvHead, "selection.granularity",
+          "one choice for all heads of a layer");
+  Require(g.reuse_interval == 1, "selection.reuse_interval", "a choice kept for several steps");
+  Require(g.heads == model.num_kv_heads, "tensor_parallel", "more than one GPU");
+  Require(g.budget_blocks == 0 || config.selection.recent_blocks >= 1, "selection.recent_blocks",
+          "no recent block, not even the one that is being filled");
+  Require(
+      backend.Supports(LoadMethodOf(config.load)) && backend.Supports(SaveMethodOf(config.save)),
+      "systems", "a transfer that this backend does not have");
+  return config;
+}
+
 std::int64_t SlotCount(const scheduler::PagedMemory* paged,
                        const scheduler::OffloadMemory* offload) {
   return paged != nullptr ? paged->capacity_blocks() : offload->capacity_blocks();
@@ -77,8 +92,8 @@ LiveExecutor::LiveExecutor(const LiveExecutorConfig& config, kernels::Backend& b
                            const llm::Architecture& model, scheduler::PagedMemory* paged,
                            scheduler::OffloadMemory* offload, selection::SelectionModel* replay,
                            selection::SelectionTraceWriter* record, serving::Timeline* timeline,
-                           std::map<std::int64_t, std::vector<std::int32_t>>& generated)
-    : config_(config),
+                           LiveRecord& left)
+    : config_(Checked(config, backend, model)),
       backend_(backend),
       paged_(paged),
       offload_(offload),
@@ -96,16 +111,8 @@ LiveExecutor::LiveExecutor(const LiveExecutorConfig& config, kernels::Backend& b
       clock_(backend),
       host_{{backend, Place::kHost}, {backend, Place::kHost}},
       device_(backend, Place::kDevice),
-      generated_(generated) {
+      left_(left) {
   const scheduler::KvGeometry& g = config.geometry;
-  Require(config.selection.granularity == selection::Granularity::kKvHead, "selection.granularity",
-          "one choice for all heads of a layer");
-  Require(g.reuse_interval == 1, "selection.reuse_interval", "a choice kept for several steps");
-  Require(g.heads == model.num_kv_heads, "tensor_parallel", "more than one GPU");
-  Require(g.budget_blocks == 0 || config.selection.recent_blocks >= 1, "selection.recent_blocks",
-          "no recent block, not even the one that is being filled");
-  Require(backend.Supports(load_method_) && backend.Supports(save_method_), "systems",
-          "a transfer that this backend does not have");
   group_ = static_cast<std::int32_t>(model.num_q_heads / model.num_kv_heads);
   scale_ = static_cast<float>(1 / std::sqrt(static_cast<double>(model.head_dim)));
   vocabulary_ = model.vocab_size;
@@ -141,7 +148,7 @@ std::int32_t LiveExecutor::TokenAt(const LiveRequest& request, std::int64_t posi
         HashCombine(HashCombine(config_.seed, id), static_cast<std::uint64_t>(position)));
     return static_cast<std::int32_t>(rng.Below(static_cast<std::uint32_t>(vocabulary_)));
   }
-  return generated_.at(request.id)[static_cast<std::size_t>(position - request.prompt)];
+  return left_.generated.at(request.id)[static_cast<std::size_t>(position - request.prompt)];
 }
 
 // A prefill starts, for the first time or after a preemption.
@@ -152,7 +159,7 @@ void LiveExecutor::BeginRequest(RequestIndex index, const RequestState& state) {
   LiveRequest& request = At(index);
   request.id = state.id;
   request.prompt = state.prompt.value();
-  generated_[state.id].resize(static_cast<std::size_t>(state.generated.value()));
+  left_.generated[state.id].resize(static_cast<std::size_t>(state.generated.value()));
   const scheduler::KvGeometry& g = config_.geometry;
   request.choice.assign(static_cast<std::size_t>(g.num_layers), BlockChoice(g.heads));
   if (metadata_ != nullptr) {
@@ -185,14 +192,17 @@ void LiveExecutor::EndDecode(RequestIndex index) {
 }
 
 void LiveExecutor::CompleteSaves(SimTime) {
-  while (!pending_.empty()) {
-    const PendingSave& oldest = pending_.front();
-    const bool done = std::all_of(oldest.events.begin(), oldest.events.end(),
-                                  [](const kernels::EventPtr& event) { return event->IsDone(); });
-    if (!done) return;
-    if (cache_ != nullptr) cache_->CompleteSaves(oldest.ticket);
-    pending_.erase(pending_.begin());
+  const auto is_done = [](const kernels::EventPtr& event) { return event->IsDone(); };
+  while (!pending_.empty() &&
+         std::all_of(pending_.front().events.begin(), pending_.front().events.end(), is_done)) {
+    CompleteOldestSave();
   }
+}
+
+void LiveExecutor::CompleteOldestSave() {
+  saved_ = pending_.front().ticket;
+  if (cache_ != nullptr) cache_->CompleteSaves(saved_);
+  pending_.erase(pending_.begin());
 }
 
 SimTime LiveExecutor::SavesDone() const {
@@ -203,9 +213,10 @@ SimTime LiveExecutor::SavesDone() const {
 }
 
 void LiveExecutor::WaitForOldestSave() {
-  SPARSESERVE_CHECK(!pending_.empty(), "one layer's selection does not fit into HBM");
+  SPARSESERVE_CHECK(!pending_.empty() && pending_.front().ticket < ticket_,
+                    "one layer's selection does not fit into HBM");
   for (const kernels::EventPtr& event : pending_.front().events) event->Synchronize();
-  CompleteSaves(SimTime());
+  CompleteOldestSave();
 }
 
 serving::IterationResult LiveExecutor::Execute(SimTime start, const IterationPlan& plan,
@@ -228,10 +239,12 @@ serving::IterationResult LiveExecutor::Execute(SimTime start, const IterationPla
   result_.time.host += Seconds(before.count());
   result_.time.duration += Seconds(before.count());
   for (std::size_t row = 0; row < batch_.decodes.size(); ++row)
-    generated_[At(batch_.decodes[row].request).id].push_back(sampled_host_.As<std::int32_t>()[row]);
+    left_.generated[At(batch_.decodes[row].request).id].push_back(
+        sampled_host_.As<std::int32_t>()[row]);
   for (std::size_t i = 0; i < batch_.completed.size(); ++i)
-    generated_[At(batch_.completed[i]).id].push_back(
+    left_.generated[At(batch_.completed[i]).id].push_back(
         sampled_host_.As<std::int32_t>()[batch_.decodes.size() + i]);
+  left_.timing.durations.push_back(result_.time.duration);
   last_end_ = start + result_.time.duration;
   last_wall_ = Clock::now();
   return result_;
@@ -240,7 +253,7 @@ serving::IterationResult LiveExecutor::Execute(SimTime start, const IterationPla
 void LiveExecutor::Prepare(const IterationPlan& plan, const std::vector<RequestState>& table) {
   // The save buffers and host scratch are double: those of the iteration before the last are
   // reused.
-  CompleteSaves(SimTime());
+  left_.timing.saved_before.push_back(saved_);
   while (!pending_.empty() && pending_.front().ticket + 2 <= plan.ticket) WaitForOldestSave();
   host_now_ = &host_[plan.ticket % 2];
   host_now_->Reset();
@@ -320,16 +333,22 @@ void LiveExecutor::MakeRoom() {
   if (config_.layer_segmented) ensure(segment_, widest * token_bytes_);
 }
 
-// Rule (2): blocks in HBM alone, of requests that sit this iteration out.
+// Rule (2).
 void LiveExecutor::SavePausedTails(const IterationPlan& plan) {
   const scheduler::KvGeometry& g = config_.geometry;
   bool any = false;
   for (std::size_t i = 0; i < requests_.size(); ++i) {
     LiveRequest& request = *requests_[i];
     const auto index = static_cast<RequestIndex>(i);
-    if (request.unsaved_tail.empty() ||
-        std::find(plan.decodes.begin(), plan.decodes.end(), index) != plan.decodes.end())
-      continue;
+    if (request.unsaved_tail.empty()) continue;
+    const bool paused =
+        std::find(plan.decodes.begin(), plan.decodes.end(), index) == plan.decodes.end();
+    bool lost = false;
+    for (std::int64_t lane = 0; lane < g.lanes(); ++lane) {
+      lost |= SlotOf(index, lane / g.heads, lane % g.heads, request.unsaved_block) !=
+              request.unsaved_tail[static_cast<std::size_t>(lane)];
+    }
+    if (!paused && !lost) continue;
     auto* moves = host_now_->Take<kernels::FragmentMove>(g.lanes());
     for (std::int64_t lane = 0; lane < g.lanes(); ++lane) {
       moves[lane] = {

@@ -14,9 +14,13 @@
 // (1) A block is written in its slot and saved from a copy of the new tokens (`fragments`, one
 //     buffer for even and one for odd iterations; one layer's buffer in layer-segmented prefill),
 //     so a slot may be reused before its save is complete.
-// (2) One copy per block saves a block when it is full. A request that pauses with a partly filled
-//     block has that block saved before anything else runs, because it may be evicted.
-// (3) The newest block of a request that resumes may have been evicted: then its token is written
+// (2) One copy per block saves a block when it is full. A partly filled block of a request that
+//     pauses, or that lost it to another request while the iteration was planned, is saved before
+//     anything else runs: its bytes are still where they were.
+// (3) Saves count as complete when the next iteration is planned, and while one runs only as it has
+// to
+//     wait for them. So a simulation can follow the run exactly (MeasuredRun).
+// (4) The newest block of a request that resumes may have been evicted: then its token is written
 //     once more when the block has been loaded.
 //
 // Single-threaded but for the backend's lanes.
@@ -43,6 +47,7 @@
 #include "sim/scheduler/paged_memory.h"
 #include "sim/serving/executor.h"
 #include "sim/serving/iteration_work.h"
+#include "sim/serving/simulation.h"
 #include "sim/serving/timeline.h"
 
 namespace sparseserve::live {
@@ -62,17 +67,24 @@ struct LiveExecutorConfig {
   std::uint64_t seed = 1;
 };
 
+// What a live run leaves behind beside its figures.
+struct LiveRecord {
+  // Tokens of each request, by id of the trace.
+  std::map<std::int64_t, std::vector<std::int32_t>> generated;
+  serving::MeasuredRun timing;
+};
+
 class LiveExecutor : public serving::Executor {
  public:
   // One of `paged` and `offload` is given. `replay` replaces what the scores say by its own choice;
   // null: the scores decide. `record` is told every choice. These and the timeline may be null.
-  // `generated` receives the tokens of each request, by id of the trace. All outlive the executor.
+  // All outlive the executor.
   // Throws InputError when the configuration cannot run live.
   LiveExecutor(const LiveExecutorConfig& config, kernels::Backend& backend,
                const llm::Architecture& model, scheduler::PagedMemory* paged,
                scheduler::OffloadMemory* offload, selection::SelectionModel* replay,
                selection::SelectionTraceWriter* record, serving::Timeline* timeline,
-               std::map<std::int64_t, std::vector<std::int32_t>>& generated);
+               LiveRecord& left);
   ~LiveExecutor() override;
 
   void BeginDecode(RequestIndex index, const scheduler::RequestState& request) override;
@@ -127,6 +139,7 @@ class LiveExecutor : public serving::Executor {
   void StoreLate(std::int64_t layer);
   void AttendDecodes(std::int64_t layer, const kernels::EventPtr& loaded);
   void WaitForOldestSave();
+  void CompleteOldestSave();
 
   std::int32_t TokenAt(const LiveRequest& request, std::int64_t position) const;
   std::int32_t SlotOf(RequestIndex index, std::int64_t layer, std::int64_t head,
@@ -170,7 +183,7 @@ class LiveExecutor : public serving::Executor {
   std::vector<kernels::Buffer> spare_activations_;
 
   std::vector<std::unique_ptr<LiveRequest>> requests_;  // by index
-  std::map<std::int64_t, std::vector<std::int32_t>>& generated_;
+  LiveRecord& left_;
   std::unique_ptr<ScoredSelection> scored_;
   std::unique_ptr<selection::SelectionModel> recording_;
   selection::SelectionModel* chooser_ = nullptr;
@@ -185,7 +198,8 @@ class LiveExecutor : public serving::Executor {
   std::vector<PendingSave> pending_;            // oldest first
   std::vector<kernels::EventPtr> layer_saved_;  // by layer: saved by layer-segmented prefills
   kernels::EventPtr segment_copied_;            // segment_ may be written again
-  kvcache::SaveTicket ticket_ = 0;
+  kvcache::SaveTicket ticket_ = 0;              // of the iteration under way
+  kvcache::SaveTicket saved_ = 0;               // all saves up to it are complete
   SimTime last_end_;
   Clock::time_point last_wall_;
 };

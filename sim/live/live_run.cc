@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "sim/core/error.h"
-#include "sim/live/live_executor.h"
 
 namespace sparseserve::live {
 namespace {
@@ -49,14 +48,12 @@ void CheckConfig(const serving::SystemConfig& config) {
 
 }  // namespace
 
-LiveResult RunLive(const serving::SystemConfig& config, const LiveConfig& live,
+LiveResult RunLive(const serving::SystemConfig& config, kernels::Backend& backend, bool real_time,
                    traces::RequestStream& requests, const serving::WorkloadBounds& bounds,
                    const metrics::ServiceLevel& slo, metrics::Collector& collector,
                    serving::RunOptions options) {
   CheckConfig(config);
-  const std::unique_ptr<kernels::Backend> backend = kernels::MakeBackend(live.backend, live.device);
   LiveResult result;
-  result.device = backend->Describe();
   // The replica, and with it the executor, ends with RunSimulation: the tokens are passed out as
   // they are produced.
   options.make_executor = [&](const serving::ReplicaView& view) {
@@ -71,11 +68,10 @@ LiveResult RunLive(const serving::SystemConfig& config, const LiveConfig& live,
         .longest_prompt = bounds.longest_prompt,
         .longest_output = bounds.longest_output,
         .seed = config.seed};
-    return std::make_unique<LiveExecutor>(executor, *backend, config.model, view.paged,
-                                          view.offload, view.replay, view.record, view.timeline,
-                                          result.generated);
+    return std::make_unique<LiveExecutor>(executor, backend, config.model, view.paged, view.offload,
+                                          view.replay, view.record, view.timeline, result.left);
   };
-  Pacer pacer(live.real_time);
+  Pacer pacer(real_time);
   options.pace = [&](SimTime at) { pacer.Wait(at); };
   result.run = serving::RunSimulation(config, requests, slo, collector, options);
   return result;

@@ -1,11 +1,8 @@
 // One live run: the replica of a simulation with a live executor in it, paced by the wall clock.
 #pragma once
 
-#include <map>
-#include <string>
-#include <vector>
-
 #include "kernels/backend.h"
+#include "sim/live/live_executor.h"
 #include "sim/serving/simulation.h"
 
 namespace sparseserve::live {
@@ -20,14 +17,14 @@ struct LiveConfig {
 
 struct LiveResult {
   serving::RunResult run;
-  // Tokens of each request, by id; the same whatever the system when its budget covers the context.
-  std::map<std::int64_t, std::vector<std::int32_t>> generated;
-  kernels::DeviceInfo device;
+  // Its tokens are the same whatever the system when its budget covers the context.
+  LiveRecord left;
 };
 
-// `options`: as of a simulation; its executor and pace are replaced. Throws InputError when the
-// system cannot run live, BackendUnavailable, DeviceError and std::bad_alloc from the backend.
-LiveResult RunLive(const serving::SystemConfig& config, const LiveConfig& live,
+// `real_time`: waits for the arrivals of the trace; otherwise the clock jumps to the next one while
+// nothing runs. `options`: as of a simulation; its executor and pace are replaced. Throws
+// InputError when the system cannot run live, DeviceError and std::bad_alloc from the backend.
+LiveResult RunLive(const serving::SystemConfig& config, kernels::Backend& backend, bool real_time,
                    traces::RequestStream& requests, const serving::WorkloadBounds& bounds,
                    const metrics::ServiceLevel& slo, metrics::Collector& collector,
                    serving::RunOptions options);

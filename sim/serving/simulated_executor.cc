@@ -44,10 +44,24 @@ void SimulatedExecutor::EndDecode(RequestIndex index) {
 }
 
 void SimulatedExecutor::CompleteSaves(SimTime now) {
+  kvcache::SaveTicket saved = 0;
+  if (config_.saved_before != nullptr) {
+    if (num_iterations_ < config_.saved_before->size())
+      saved = (*config_.saved_before)[num_iterations_];
+  } else {
+    for (const PendingSave& save : pending_) {
+      if (save.done > now) break;
+      saved = save.ticket;
+    }
+  }
+  CompleteUpTo(saved);
+}
+
+void SimulatedExecutor::CompleteUpTo(kvcache::SaveTicket ticket) {
   std::size_t done = 0;
-  while (done < pending_.size() && pending_[done].done <= now) ++done;
+  while (done < pending_.size() && pending_[done].ticket <= ticket) ++done;
   if (done == 0) return;
-  if (cache_ != nullptr) cache_->CompleteSaves(pending_[done - 1].ticket);
+  if (cache_ != nullptr) cache_->CompleteSaves(ticket);
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(done));
 }
 
@@ -86,6 +100,7 @@ IterationResult SimulatedExecutor::Execute(SimTime start, const IterationPlan& p
     timeline_->Add(Lane::kScheduler, "host", now(), now() + config_.host_overhead);
   elapsed_ += config_.host_overhead;
   result_.time.duration = elapsed_;
+  ++num_iterations_;
   return result_;
 }
 
@@ -312,7 +327,11 @@ void SimulatedExecutor::StallForSaves(SimTime until) {
     result_.time.save_stall += stall;
     elapsed_ += stall;
   }
-  CompleteSaves(until);
+  if (config_.saved_before == nullptr) {
+    CompleteSaves(until);
+  } else if (!pending_.empty() && pending_.front().done <= until) {
+    CompleteUpTo(pending_.front().ticket);
+  }
 }
 
 void SimulatedExecutor::Compute(Seconds duration, Seconds& share, const char* what,

@@ -39,6 +39,9 @@ struct SimulatedExecutorConfig {
   bool layer_segmented = false;
   Seconds host_overhead;  // per iteration: scheduling, input preparation, sampling on the host
   BytesPerSecond duplex_bandwidth;  // both directions of the link together; 0: no limit but theirs
+  // What is saved when each iteration is planned, instead of what the predicted times say; may be
+  // null.
+  const std::vector<kvcache::SaveTicket>* saved_before = nullptr;
 };
 
 class SimulatedExecutor : public Executor {
@@ -63,6 +66,7 @@ class SimulatedExecutor : public Executor {
     Seconds save, scatter;
     Bytes saved;
   };
+  void CompleteUpTo(kvcache::SaveTicket ticket);
   struct PendingSave {
     kvcache::SaveTicket ticket;
     SimTime done;
@@ -105,6 +109,7 @@ class SimulatedExecutor : public Executor {
   SimTime buffer_free_;               // layer-segmented prefill: the KV buffer of the layer before
   std::vector<SimTime> layer_saved_;  // when the blocks of finished prefills can be loaded again
   std::vector<PendingSave> pending_;  // oldest first
+  std::size_t num_iterations_ = 0;
 };
 
 }  // namespace sparseserve::serving

@@ -28,6 +28,31 @@ struct Selection {
   selection::SelectionModel* get() const { return recorder ? recorder.get() : model.get(); }
 };
 
+// Another executor's iterations on a clock that was measured.
+class ImposedClock : public Executor {
+ public:
+  ImposedClock(std::unique_ptr<Executor> executor, const std::vector<Seconds>& durations)
+      : executor_(std::move(executor)), durations_(durations) {}
+
+  void BeginDecode(RequestIndex index, const RequestState& request) override {
+    executor_->BeginDecode(index, request);
+  }
+  void EndDecode(RequestIndex index) override { executor_->EndDecode(index); }
+  IterationResult Execute(SimTime start, const IterationPlan& plan,
+                          const std::vector<RequestState>& table) override {
+    IterationResult result = executor_->Execute(start, plan, table);
+    if (next_ < durations_.size()) result.time.duration = durations_[next_++];
+    return result;
+  }
+  SimTime SavesDone() const override { return executor_->SavesDone(); }
+  void CompleteSaves(SimTime now) override { executor_->CompleteSaves(now); }
+
+ private:
+  std::unique_ptr<Executor> executor_;
+  const std::vector<Seconds>& durations_;
+  std::size_t next_ = 0;
+};
+
 selection::TraceGeometry TraceGeometryOf(const scheduler::KvGeometry& geometry) {
   return {geometry.num_layers, geometry.heads, geometry.block_tokens.value()};
 }
@@ -156,7 +181,7 @@ metrics::KvFigures KvFiguresOf(const scheduler::KvGeometry& geometry,
 // Everything that must balance between what was counted where it happened and what was summed up.
 void CheckTotals(const SystemConfig& config, const scheduler::KvGeometry& geometry,
                  const metrics::Collector& collector, const std::vector<kvcache::KvCache*>& caches,
-                 SimTime saves_done, bool simulated) {
+                 SimTime saves_done, bool simulated, bool imposed) {
   const metrics::IterationTotals& totals = collector.totals();
   std::int64_t loads = 0;
   for (const kvcache::KvCache* cache : caches) {
@@ -191,6 +216,7 @@ void CheckTotals(const SystemConfig& config, const scheduler::KvGeometry& geomet
   };
   const double run = wall(collector.end());
   const double drained = wall(std::max(collector.end(), saves_done));
+  if (imposed) return;  // the lanes hold predicted times, the clock measured ones
   const Seconds busy =
       totals.compute + totals.attention + totals.load_stall + totals.save_stall + totals.host;
   SPARSESERVE_CHECK(busy.value() <= run, "the compute lane was busy for longer than the run");
@@ -283,8 +309,10 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
             : Selection{});
     std::unique_ptr<Executor> executor;
     if (simulated) {
-      executor = std::make_unique<SimulatedExecutor>(ExecutorConfig(config, geometry), *costs,
-                                                     memory.cache(), selections.back().get(),
+      SimulatedExecutorConfig executor_config = ExecutorConfig(config, geometry);
+      if (options.imposed != nullptr) executor_config.saved_before = &options.imposed->saved_before;
+      executor = std::make_unique<SimulatedExecutor>(executor_config, *costs, memory.cache(),
+                                                     selections.back().get(),
                                                      i == 0 ? &meter : nullptr, timeline);
     } else {
       executor = options.make_executor({.config = config,
@@ -295,6 +323,8 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
                                         .record = record ? &*record : nullptr,
                                         .timeline = timeline});
     }
+    if (options.imposed != nullptr)
+      executor = std::make_unique<ImposedClock>(std::move(executor), options.imposed->durations);
     executors.push_back(executor.get());
     replicas.push_back(std::make_unique<Replica>(static_cast<std::int32_t>(i), Scheduling(config),
                                                  geometry.num_layers, memory.Release(),
@@ -307,7 +337,8 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   for (const Executor* executor : executors) {
     saves_done = std::max(saves_done, executor->SavesDone());
   }
-  CheckTotals(config, geometry, collector, caches, saves_done, simulated);
+  CheckTotals(config, geometry, collector, caches, saves_done, simulated,
+              options.imposed != nullptr);
   if (record) record->Finish();
   for (const std::string& policy : config.memory.replay_evictions) {
     RunResult::EvictionReplay replay{policy, 0};

@@ -33,12 +33,22 @@ struct ReplicaView {
 };
 using ExecutorFactory = std::function<std::unique_ptr<Executor>(const ReplicaView&)>;
 
+// What a simulation needs to form the same batches as a measured run and to find the same blocks
+// saved; of one replica. The clock and the cache follow it, the parts of an iteration stay
+// predicted.
+struct MeasuredRun {
+  std::vector<Seconds> durations;                 // of the iterations
+  std::vector<kvcache::SaveTicket> saved_before;  // what was saved when each iteration was planned
+};
+
 // How to run, and what a run should tell beside its summary. Everything is optional and outlives
 // the run.
 struct RunOptions {
   ExecutorFactory make_executor;  // runs for real; null: a simulation
   PaceFunction pace;              // of the engine
-  Timeline* timeline = nullptr;   // of the first replica
+  // Makes a simulation follow a measured run; null: its own predictions.
+  const MeasuredRun* imposed = nullptr;
+  Timeline* timeline = nullptr;  // of the first replica
   ProgressFunction progress;
   std::string record_selection;  // file for what was selected, when KV lives in DRAM; empty: none
 };

@@ -1,0 +1,79 @@
+#include <gtest/gtest.h>
+
+#include <new>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "sim/core/rng.h"
+#include "sim/live/block_choice.h"
+#include "sim/live/metadata_store.h"
+#include "sim/live/scratch.h"
+
+namespace sparseserve::live {
+namespace {
+
+TEST(BlockChoiceTest, ComparingAndApplyingGivesTheNewBlocks) {
+  RandomStream random(7, "blocks");
+  BlockChoice choice(3);
+  for (int step = 0; step < 200; ++step) {
+    selection::SelectionDelta delta;
+    std::vector<std::vector<std::int32_t>> wanted(3);
+    for (std::int64_t head = 0; head < 3; ++head) {
+      for (std::int32_t block = 0; block < 20; ++block)
+        if (random.Uniform() < 0.4) wanted[static_cast<std::size_t>(head)].push_back(block);
+      choice.Compare(head, wanted[static_cast<std::size_t>(head)], delta);
+    }
+    choice.Apply(delta);
+    for (std::int64_t head = 0; head < 3; ++head)
+      EXPECT_EQ(choice.blocks(head), wanted[static_cast<std::size_t>(head)]);
+  }
+}
+
+TEST(MetadataStoreTest, RunsNeverOverlapAndAllComesBack) {
+  kernels::cpu::CpuBackend backend({});
+  MetadataStore store(backend, 64, 1000);
+  RandomStream random(3, "runs");
+  std::vector<std::pair<std::int64_t, std::int64_t>> taken;
+  std::vector<char> used(1000, 0);
+  for (int step = 0; step < 2000; ++step) {
+    if (random.Uniform() < 0.5 && !taken.empty()) {
+      const auto i = static_cast<std::size_t>(
+          random.UniformInt(0, static_cast<std::int64_t>(taken.size()) - 1));
+      const auto [first, count] = taken[i];
+      store.Return(first, count);
+      for (std::int64_t e = first; e < first + count; ++e) used[static_cast<std::size_t>(e)] = 0;
+      taken.erase(taken.begin() + static_cast<std::ptrdiff_t>(i));
+      continue;
+    }
+    const std::int64_t count = random.UniformInt(1, 90);
+    try {
+      const std::int64_t first = store.Take(count);
+      for (std::int64_t e = first; e < first + count; ++e)
+        ASSERT_EQ(std::exchange(used.at(static_cast<std::size_t>(e)), 1), 0);
+      taken.emplace_back(first, count);
+    } catch (const std::bad_alloc&) {
+      EXPECT_FALSE(taken.empty());
+    }
+  }
+  for (const auto& [first, count] : taken) store.Return(first, count);
+  EXPECT_EQ(store.Take(1000), 0);
+}
+
+TEST(ScratchTest, WhatIsTakenIsApartUntilReset) {
+  kernels::cpu::CpuBackend backend({});
+  Scratch scratch(backend, Place::kHost);
+  auto* first = scratch.Take<std::int64_t>(10);
+  auto* large = scratch.Take<std::byte>(std::int64_t{6} << 20);  // more than a chunk
+  auto* after = scratch.Take<std::int32_t>(4);
+  EXPECT_NE(static_cast<void*>(first), static_cast<void*>(large));
+  EXPECT_NE(static_cast<void*>(large), static_cast<void*>(after));
+  first[9] = 5;
+  after[3] = 7;
+  large[0] = large[(std::int64_t{6} << 20) - 1] = std::byte{1};
+  EXPECT_EQ(first[9], 5);
+  EXPECT_EQ(after[3], 7);
+  scratch.Reset();
+  EXPECT_EQ(scratch.Take<std::int64_t>(10), first);
+}
+
+}  // namespace
+}  // namespace sparseserve::live

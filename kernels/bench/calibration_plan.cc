@@ -31,6 +31,8 @@ constexpr double kLargePools = 60;  // filling them takes seconds
 constexpr int kCoarseLines = 3;
 constexpr double kRefineAbove = 0.02;  // a line mispredicted by less is not worth another
 constexpr int kLinesPerRefinement = 4;
+// Of one operation: beyond it the error is noise, and others need the time more.
+constexpr std::size_t kMostFitted = 120;
 // One call may take this share of the budget: some hundred points are sampled several times.
 constexpr double kCallShare = 1.0 / 3000;
 constexpr int kRangeSteps = 6;
@@ -232,6 +234,7 @@ class Calibration {
     bool refined = false;
     std::vector<std::pair<double, Operation*>> by_error;
     for (Operation& operation : operations_) {
+      if (operation.grid.size() >= kMostFitted) continue;
       if (const std::optional<Split> split = FindSplit(operation)) {
         by_error.emplace_back(split->error, &operation);
       }

@@ -16,11 +16,6 @@ using kernels::Buffer;
 using kernels::Lane;
 
 constexpr std::byte kNan{0xff};
-// The columns of "elementwise".
-constexpr std::int64_t kNorm = 0;
-constexpr std::int64_t kRotation = 1;
-constexpr std::int64_t kActivation = 2;
-
 double Real(std::int64_t value) { return static_cast<double>(value); }
 
 std::shared_ptr<Buffer> Share(Buffer buffer) { return std::make_shared<Buffer>(std::move(buffer)); }
@@ -190,6 +185,24 @@ Call MakeRotation(Workbench& workbench, std::int64_t tokens) {
   return call;
 }
 
+// What a layer does beside its GEMMs and attention, as one piece of work: two norms, the rotation
+// and the activation.
+Call MakeElementwiseOfLayer(Workbench& workbench, std::int64_t tokens) {
+  const auto parts = std::make_shared<std::vector<Call>>();
+  for (const auto make : {MakeNorm, MakeRotation, MakeNorm, MakeActivation})
+    parts->push_back(make(workbench, tokens));
+  std::int64_t token_bytes = 0;
+  for (const Call& part : *parts) token_bytes += part.work.item_bytes.value();
+  Call call = MakeElementwise(tokens, token_bytes);
+  call.enqueue = [parts](std::int64_t variant) {
+    for (const Call& part : *parts) part.enqueue(variant);
+  };
+  call.check = [parts] {
+    for (const Call& part : *parts) part.check();
+  };
+  return call;
+}
+
 }  // namespace
 
 Call MakeGemm(Workbench& workbench, std::int64_t tokens, std::int64_t n, std::int64_t k) {
@@ -255,14 +268,10 @@ std::vector<OperationPlan> PlanLayer(Workbench& workbench) {
     gemm.extras.push_back(
         [&workbench, n = n, k = k](std::int64_t x) { return MakeGemm(workbench, x, n, k); });
   }
-  OperationPlan elementwise{"elementwise",
-                            tokens,
-                            {kNorm, kActivation, 1, {kNorm, kRotation, kActivation}},
-                            [&workbench](std::int64_t x, std::int64_t y) {
-                              if (y == kNorm) return MakeNorm(workbench, x);
-                              return y == kRotation ? MakeRotation(workbench, x)
-                                                    : MakeActivation(workbench, x);
-                            }};
+  OperationPlan elementwise{
+      "elementwise", tokens, {1, 1, 1, {1}}, [&workbench](std::int64_t x, std::int64_t) {
+        return MakeElementwiseOfLayer(workbench, x);
+      }};
   std::vector<OperationPlan> plans;
   plans.push_back(std::move(gemm));
   plans.push_back(std::move(elementwise));

@@ -275,12 +275,16 @@ std::vector<OperationPlan> PlanTransfers(Workbench& workbench) {
                      }});
   }
   if (backend.Supports(SaveMethod::kStaged)) {
-    plans.push_back({"d2h.flash", items, fragments, [&workbench](std::int64_t x, std::int64_t y) {
-                       return MakeStagingCopy(workbench, x, y);
-                     }});
-    plans.push_back({"cpu.scatter", items, fragments, [&workbench](std::int64_t x, std::int64_t y) {
-                       return MakeScatter(workbench, x, y);
-                     }});
+    // One contiguous copy: only its size matters.
+    const Axis sizes{16 * vector, pool / 4 / vector * vector, vector};
+    plans.push_back(
+        {"d2h.flash", {1, 1, 1, {1}}, sizes, [&workbench](std::int64_t x, std::int64_t y) {
+           return MakeStagingCopy(workbench, x, y);
+         }});
+    const Axis scattered{std::min<std::int64_t>(16, items.most), items.most, 1};
+    plans.push_back(
+        {"cpu.scatter", scattered, fragments,
+         [&workbench](std::int64_t x, std::int64_t y) { return MakeScatter(workbench, x, y); }});
   }
   return plans;
 }

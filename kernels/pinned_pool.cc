@@ -55,11 +55,13 @@ int BindToNode(void* data, std::size_t size, int node) {
 }
 
 void Touch(std::byte* data, std::int64_t size, int num_threads) {
-  ThreadPool(num_threads).ParallelFor(size / kPage, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t page = begin; page < end; ++page) {
-      *const_cast<volatile std::byte*>(data + page * kPage) = std::byte{0};
-    }
-  });
+  constexpr std::int64_t kWorthThreads = std::int64_t{16} << 20;
+  ThreadPool(size < kWorthThreads ? 1 : num_threads)
+      .ParallelFor(size / kPage, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t page = begin; page < end; ++page) {
+          *const_cast<volatile std::byte*>(data + page * kPage) = std::byte{0};
+        }
+      });
 }
 
 std::string Describe(int error) { return std::generic_category().message(error); }

@@ -6,11 +6,11 @@
 // Bound. 4 * head_dim FLOPs for each (query head, query, key in range): 2 * q_heads * head_dim *
 // num_queries^2 for a whole causal prefill. K and V are read once per query tile and head, of which
 // all but the first read of a group comes from L2: 128 queries reuse each byte 128 times, so tensor
-// cores limit. mma.sync can use all of an A100's 312 TFLOP/s; of an H100's about 63 % (Luo et al.,
-// arXiv 2402.13499), the rest needs wgmma. By the disassembly a key tile takes 128 mma, 48
-// ldmatrix, 36 exp2 and 600 other instructions of a warp (820 where it is masked or a maximum
-// rises): issue slots for 80 % of the time that an A100's tensor cores need, so two warps per
-// scheduler can keep them busy.
+// cores limit. mma.sync feeds all of an A100's 312 TFLOP/s; an H100's full rate needs wgmma, which
+// this kernel does not use (how much is lost is to be measured). By the disassembly a key tile
+// takes 128 mma, 48 ldmatrix, 36 exp2 and 600 other instructions of a warp (820 where it is masked
+// or a maximum rises): issue slots for 80 % of the time that an A100's tensor cores need, so two
+// warps per scheduler can keep them busy.
 //
 // Geometry. Grid (query head, tile of 128 queries), the last tiles first because they are the
 // longest; 4 warps of 32 queries, so that each K and V fragment read from shared memory feeds two

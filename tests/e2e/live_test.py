@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""`sparseserve live` from outside: its files, equal loads under replay, what it refuses.
+
+Usage: tests/e2e/live_test.py BINARY [unittest options]
+"""
+import csv
+
+from harness import RESULT_FILES, ROOT, BinaryTest, main
+
+EXPERIMENT = """\
+name: tiny
+systems: [vllm-s, vllm-so-ft, sparseserve]
+model: small-live
+hardware:
+  machine: cpu-2core
+workload:
+  source: synthetic
+  prompt: {kind: uniform, min: 100, max: 400}
+  output: {kind: uniform, min: 4, max: 12}
+  rate: 50/s
+  num_requests: 6
+selection:
+  block_tokens: 16
+  budget_tokens: 96
+scheduler:
+  max_requests: 4
+  max_batch_tokens: 128
+memory:
+  kv_pool: 12MiB
+  dram: 64MiB
+"""
+
+
+class LiveTest(BinaryTest):
+    def live(self, *options):
+        self.write("e.yaml", EXPERIMENT)
+        return self.run_binary("live", "e.yaml", "--data", ROOT, "--out", "out", "--fast", *options)
+
+    def test_leaves_measured_replayed_and_predicted(self):
+        result = self.live()
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("measured (A) and replayed (B)", result.stdout)
+        for system in ("vllm-s", "vllm-so-ft", "sparseserve"):
+            names = ["measured", "predicted"] + (["replayed"] if system != "vllm-s" else [])
+            for name in names:
+                directory = self.here / "out" / system / name
+                present = {path.name for path in directory.iterdir()}
+                self.assertEqual(present - {"selection.trace"}, RESULT_FILES, directory)
+                summary = self.summary(f"out/{system}/{name}")
+                self.assertEqual(summary["completed"], 6, directory)
+                self.assertEqual(summary["fidelity"] == "measured", name == "measured")
+        for system in ("vllm-so-ft", "sparseserve"):
+            measured = self.summary(f"out/{system}/measured")
+            replayed = self.summary(f"out/{system}/replayed")
+            for key in ("block_loads", "h2d_bytes", "d2h_bytes", "hit_rate"):
+                self.assertEqual(measured["kv"][key], replayed["kv"][key], key)
+            self.assertEqual(measured["iterations"], replayed["iterations"])
+        self.assertGreater(self.summary("out/sparseserve/measured")["kv"]["block_loads"], 0)
+
+    def test_the_parts_of_an_iteration_add_up(self):
+        self.live("--set", "systems=[sparseserve]")
+        with open(self.here / "out/sparseserve/measured/iterations.csv", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        parts = ("compute_s", "attention_s", "load_stall_s", "save_stall_s", "host_s")
+        for row in rows:
+            length = float(row["end_s"]) - float(row["begin_s"])
+            self.assertAlmostEqual(sum(float(row[part]) for part in parts), length, delta=2e-6)
+
+    def test_says_in_one_line_what_it_cannot_run(self):
+        for options, message in [
+                (["--backend", "tpu"], "--backend: backend 'tpu' is unknown (known: cpu, cuda)"),
+                (["--set", "hardware.replicas=1", "--set", "selection.reuse_interval=2"],
+                 "a choice kept for several steps"),
+                (["--set", "model=deepseek-v3.2", "--set", "hardware.machine=gh200"], "")]:
+            result = self.live(*options)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(message, result.stderr)
+            self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+            self.assertFalse((self.here / "out/sparseserve/measured/summary.json").exists())
+
+    def test_help_teaches(self):
+        result = self.run_binary("live", "--help")
+        self.assertEqual(result.returncode, 0)
+        for word in ("measured/", "replayed/", "predicted/", "--backend", "examples"):
+            self.assertIn(word, result.stdout)
+
+
+if __name__ == "__main__":
+    main()

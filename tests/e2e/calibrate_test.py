@@ -303,10 +303,11 @@ class BadTest(CalibrateTest):
         self.assertEqual(sorted(path.name for path in (self.here / "out").iterdir()),
                          ["pc.machine.yaml", "pc.yaml"])
 
-    def test_a_folder_that_is_not_there_is_found_before_measuring(self):
+    def test_a_folder_that_cannot_be_made_is_found_before_measuring(self):
+        self.write("none", "a file")
         result = self.run_binary("calibrate", "--backend", "cpu", "--out", "none/r.yaml")
         self.assertEqual(result.returncode, 1)
-        self.assertEqual(result.stderr, "sparseserve: none/r.yaml: No such file or directory\n")
+        self.assertRegex(result.stderr, r"^sparseserve: .*none.*\n$")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@
 namespace sparseserve::cost {
 namespace {
 
+constexpr const char* kMeasured = "cpu-2core";  // the others are published and assumed
 constexpr const char* kNames[] = {"a100-40g-pcie4", "a100-80g", "gh200", "h100-sxm-pcie5",
                                   "h200-sxm"};
 constexpr std::int64_t kMany = 100'000;  // blocks: launches no longer matter
@@ -47,7 +48,7 @@ double SaveRate(const CostModel& cost, SaveMethod method, std::int64_t block, st
 TEST(ShippedRecords, EachLoadsIsCompleteAndNamedAsItsFile) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator("calibration/devices")) {
-    names.push_back(entry.path().stem());
+    if (entry.path().stem() != kMeasured) names.push_back(entry.path().stem());
   }
   std::sort(names.begin(), names.end());
   EXPECT_EQ(names, std::vector<std::string>(std::begin(kNames), std::end(kNames)));
@@ -64,6 +65,21 @@ TEST(ShippedRecords, EachLoadsIsCompleteAndNamedAsItsFile) {
   }
 }
 
+// Of what the cost model reads; points that no fit had seen.
+TEST(ShippedRecords, TheMeasuredRecordIsWithinTenPercentOnPointsHeldOut) {
+  const calibration::Record record = Shipped(kMeasured);
+  ASSERT_TRUE(record.provenance.has_value());
+  for (const std::string name :
+       {"h2d.memcpy", "h2d.flash", "d2h.memcpy", "d2h.direct", "d2h.flash", "cpu.scatter", "gemm",
+        "attention.prefill", "attention.decode_full", "attention.decode_sparse", "score", "topk"}) {
+    const calibration::Curve& curve = record.operations.at(name);
+    EXPECT_EQ(ExplainFault(curve), "") << name;
+    EXPECT_EQ(curve.source.kind, calibration::Kind::kMeasured) << name;
+    ASSERT_TRUE(curve.holdout_error.has_value()) << name;
+    EXPECT_LE(curve.holdout_error->median, 0.1) << name;
+  }
+}
+
 TEST(ShippedRecords, EachMachineWorksWithItsRecord) {
   int machines = 0;
   for (const auto& entry : std::filesystem::directory_iterator("models/hardware/configs")) {
@@ -75,12 +91,13 @@ TEST(ShippedRecords, EachMachineWorksWithItsRecord) {
     // A token of a layer's weights, and one block, take microseconds: nothing is off by 1000.
     const double layer =
         (cost.Projection(Tokens(1)).time + cost.OutputAndMlp(0, Tokens(1)).time).value();
-    EXPECT_GT(layer, 50e-6) << machine.name;
-    EXPECT_LT(layer, 500e-6) << machine.name;
+    const double slower = machine.name == kMeasured ? 100 : 1;  // a CPU
+    EXPECT_GT(layer, 50e-6 * slower) << machine.name;
+    EXPECT_LT(layer, 500e-6 * slower) << machine.name;
     EXPECT_LT(cost.Load(LoadMethod::kFlashH2d, Bytes(16384), 1).time, Seconds(50e-6));
     ++machines;
   }
-  EXPECT_GE(machines, 5);
+  EXPECT_EQ(machines, 6);
 }
 
 // A token of one KV head is 512 B: what the storing kernel saves in a decode step. Copies per block

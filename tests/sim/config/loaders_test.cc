@@ -49,10 +49,11 @@ TEST(ModelLoaderTest, ShippedModelsHaveTheirPublishedParameterCounts) {
                                          {"llama-3.1-8b", 8.03e9},
                                          {"llama-3.1-70b", 70.6e9},
                                          {"qwen2.5-7b-1m", 7.62e9},
-                                         {"deepseek-v3.2", 671e9}}) {
+                                         {"deepseek-v3.2", 671e9},
+                                         {"small-live", 15.99e6}}) {
     EXPECT_NEAR(llm::ComputeWeights(Model(name)).parameters, parameters, parameters * 0.01) << name;
   }
-  EXPECT_EQ(KnownNames(Catalogue::kModel, ".").size(), 6U) << "a model without a count here";
+  EXPECT_EQ(KnownNames(Catalogue::kModel, ".").size(), 7U) << "a model without a count here";
 }
 
 TEST(ModelLoaderTest, ShippedModelsHaveTheirKvBytes) {
@@ -168,7 +169,7 @@ TEST(ModelLoaderTest, OurOwnYamlGivesTheSameModel) {
 
 TEST(MachineLoaderTest, ShippedMachinesLoadAndAreConsistent) {
   const std::vector<std::string> names = KnownNames(Catalogue::kMachine, ".");
-  EXPECT_EQ(names.size(), 5U);
+  EXPECT_EQ(names.size(), 6U);
   for (const std::string& name : names) {
     const hardware::Machine machine = MachineNamed(name);
     EXPECT_EQ(machine.name, name);
@@ -231,7 +232,7 @@ TEST(NameResolverTest, UnknownNamesListTheKnownOnes) {
         ResolveName(Catalogue::kMachine, "h100-smx", ".", {"a.yaml", 3, 0}, "hardware");
       }),
       "a.yaml:3: hardware: no machine is called 'h100-smx'; expected a100-40g-pcie4, a100-80g, "
-      "gh200, h100-sxm-pcie5 or h200-sxm, or a path; did you mean 'h200-sxm'?");
+      "cpu-2core, gh200, h100-sxm-pcie5 or h200-sxm, or a path; did you mean 'h200-sxm'?");
   EXPECT_EQ(WhatOf([] { ResolveName(Catalogue::kModel, "x", "/nowhere"); }),
             "no model is called 'x'; expected a path");
   EXPECT_EQ(WhatOf([] { ResolveName(Catalogue::kModel, "", "/nowhere"); }),

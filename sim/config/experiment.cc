@@ -360,7 +360,9 @@ SourceLoc PlaceOf(const Node& root, std::string_view key) {
     std::size_t i = 0;
     while (i < node->keys.size() && node->keys[i].text != step) ++i;
     if (i == node->keys.size()) return place;
-    place = node->keys[i].where;
+    // A value from the command line keeps the key of the file that it replaces.
+    const bool is_override = node->items[i].where.file.starts_with("--set ");
+    place = is_override ? node->items[i].where : node->keys[i].where;
     node = &node->items[i];
   }
   return place;

@@ -178,6 +178,14 @@ class SimulateTest(CalibrateTest):
         summary = self.summary("run/sparseserve")
         self.assertEqual((summary["completed"], summary["calibration"]), (20, "pc"))
 
+    def test_paths_of_the_command_line_are_relative_to_the_working_directory(self):
+        self.calibrate()
+        self.write("configs/deep/e.yaml", SMALL)
+        result = self.run_binary("simulate", "configs/deep/e.yaml", "--data", ROOT, "--out", "run",
+                                 "--set", f"hardware.machine={MACHINE_FILE}",
+                                 "--set", f"hardware.calibration={RECORD_FILE}")
+        self.assertEqual(result.returncode, 0, result.stderr)
+
     def test_a_record_of_another_machine_is_refused(self):
         self.calibrate()
         for machine, record, message in [

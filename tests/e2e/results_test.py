@@ -184,11 +184,15 @@ class ExamplesTest(BinaryTest):
         for arguments in commands:
             if arguments[0] == "simulate":
                 arguments += ["--set", "workload.num_requests=3", "--set", "workload.max_prompt=9000"]
+            elif arguments[0] == "live":
+                arguments += ["--set", "workload.num_requests=3", "--set", "systems=[sparseserve]"]
+            elif "--budget" in arguments:
+                arguments[arguments.index("--budget") + 1] = "4s"
             result = self.run_binary(*arguments)
             self.assertEqual(result.returncode, 0, f"{arguments}: {result.stderr}")
 
     def test_readme(self):
-        self.check_commands(self.commands((ROOT / "README.md").read_text()), 4)
+        self.check_commands(self.commands((ROOT / "README.md").read_text()), 6)
 
     def test_help(self):
         self.write("azure.csv", (ROOT / "traces/samples/azure_2023.csv").read_text())

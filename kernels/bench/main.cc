@@ -1,5 +1,7 @@
 // kernels_bench: measures a device through its backend. Either everything that a calibration record
 // needs (`sparseserve calibrate --from FILE` fits it), or with --matrix the bench matrix.
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -10,7 +12,6 @@
 #include <sstream>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "kernels/backend.h"
 #include "kernels/bench/bench_matrix.h"
@@ -119,8 +120,13 @@ Arguments Parse(int argc, char** argv) {
 volatile std::sig_atomic_t interrupted = 0;
 void Interrupt(int) { interrupted = 1; }
 
+// Only a terminal gets a progress line.
 void ShowProgress(const std::string& what, double fraction) {
-  std::fprintf(stderr, "\r\033[K%3.0f %%  %s", 100 * fraction, what.c_str());
+  if (isatty(STDERR_FILENO) != 0)
+    std::fprintf(stderr, "\r\033[K%3.0f %%  %s", 100 * fraction, what.c_str());
+}
+void WipeProgress() {
+  if (isatty(STDERR_FILENO) != 0) std::fprintf(stderr, "\r\033[K");
 }
 
 void Save(const std::string& path, const std::string& text) {
@@ -136,7 +142,7 @@ void RunMatrix(kernels::Backend& backend, const Arguments& arguments,
   MatrixOptions options{arguments.budget_s, arguments.quick, ShowProgress,
                         [] { return interrupted != 0; }};
   const MatrixResult result = MeasureMatrix(workbench, options);
-  std::fprintf(stderr, "\r\033[K");
+  WipeProgress();
   PrintMarkdown(result, backend.Describe(), std::cout);
   if (arguments.out.empty()) return;
   std::ostringstream text;
@@ -155,7 +161,7 @@ void RunCalibration(kernels::Backend& backend, const Arguments& arguments,
   options.progress = ShowProgress;
   options.cancelled = [] { return interrupted != 0; };
   const calibration::MeasurementSet set = MeasureDevice(backend, options);
-  std::fprintf(stderr, "\r\033[K");
+  WipeProgress();
   std::ostringstream text;
   WriteMeasurements(set, text);
   if (arguments.out.empty()) {

@@ -1,10 +1,7 @@
 #include <charconv>
-#include <filesystem>
 #include <iostream>
-#include <system_error>
 
 #include "sim/cli/command.h"
-#include "sim/core/atomic_file.h"
 #include "sim/core/error.h"
 #include "sim/report/comparison.h"
 #include "sim/report/comparison_text.h"
@@ -53,22 +50,6 @@ double ParseTolerance(const std::string& text) {
                     .hint = "0.1 is 10 %"});
 }
 
-// All three files take their names together; what else lies in the directory stays.
-void WriteFiles(const std::string& directory, const report::Comparison& comparison) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) throw std::system_error(error, directory);
-  AtomicFile json(directory + "/compare.json");
-  AtomicFile csv(directory + "/compare.csv");
-  AtomicFile markdown(directory + "/compare.md");
-  json.Append(report::ComparisonJson(comparison));
-  csv.Append(report::ComparisonCsv(comparison));
-  markdown.Append(report::ComparisonText(comparison, report::Style::kMarkdown));
-  AtomicFile* const files[] = {&csv, &markdown, &json};
-  for (AtomicFile* file : files) file->Seal();
-  for (AtomicFile* file : files) file->Commit();
-}
-
 void PrintWarnings(const report::Comparison& comparison) {
   for (const report::RunFigures* side : {&comparison.a, &comparison.b}) {
     for (const std::string& remark : side->remarks)
@@ -111,13 +92,14 @@ int Compare(const Arguments& arguments) {
   if (!json.empty() && json != "-") Reject("--json", "'" + json + "' is no destination", "-");
   const double tolerance = ParseTolerance(values["tolerance"].as<std::string>());
 
+  const report::RunFigures figures = report::ReadRunFigures(a);  // A's faults are told first
   const report::Comparison comparison =
-      report::Compare(report::ReadRunFigures(a), report::ReadRunFigures(b), tolerance);
+      report::Compare(figures, report::ReadRunFigures(b), tolerance);
   if (!comparison.IsJudged())
     Reject("compare", "no key metric is known to both " + a + " and " + b, "two results of runs");
   PrintWarnings(comparison);
   const std::string out = values["out"].as<std::string>();
-  if (!out.empty()) WriteFiles(out, comparison);
+  if (!out.empty()) report::WriteComparison(out, comparison);
   std::cout << (json == "-" ? report::ComparisonJson(comparison)
                             : report::ComparisonText(comparison));
   if (comparison.IsWithinTolerance()) return kDone;

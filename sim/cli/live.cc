@@ -22,13 +22,15 @@ constexpr const char* kUsage =
     "Then\n"
     "simulates the same and compares. Each system leaves in DIR/SYSTEM/\n"
     "  measured/    the live run; selection.trace holds which blocks it selected\n"
-    "  replayed/    the simulation with these selections: the same accesses, so loads must be "
-    "equal\n"
-    "  predicted/   the simulation with a locality model fitted to them (or, when all KV stays in\n"
-    "               HBM, without any)\n"
-    "with the files of simulate in each, and comparison.md. Calibrate first, with the same model "
+    "  replayed/    the simulation with these selections on the measured clock: the same batches "
     "and\n"
-    "threads: sparseserve calibrate --help.\n\n";
+    "               accesses, so loads must be equal, and each part stands beside its prediction\n"
+    "  predicted/   the simulation with a locality model fitted to the selections (or, when all "
+    "KV\n"
+    "               stays in HBM, without any)\n"
+    "with the files of simulate in each, and compare.{json,csv,md} in the last two. Calibrate "
+    "first,\n"
+    "with the same model: sparseserve calibrate --help.\n\n";
 constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve live configs/live/small.yaml --backend cpu\n"
@@ -106,6 +108,7 @@ void RunOne(const config::Experiment& experiment, std::size_t index,
     const report::Comparison comparison =
         report::Compare(measured, report::ReadRunFigures(directory + "/" + name));
     std::cout << "\nmeasured (A) and " << name << " (B)\n\n" << report::ComparisonText(comparison);
+    report::WriteComparison(directory + "/" + name, comparison);
   };
   if (system.choice.kv_home == serving::KvHome::kDram) {
     system.selection_trace = directory + "/measured/selection.trace";

@@ -1,10 +1,5 @@
 #include "sim/cli/measure.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <thread>
-
 #include "kernels/backend.h"
 #include "kernels/bench/calibration_plan.h"
 #include "sim/cli/commit.h"  // written by commit.cmake
@@ -37,23 +32,6 @@ bench::ModelShape ShapeOf(const llm::Architecture& model, const MeasureRequest& 
   return shape;
 }
 
-double PhysicalMemory() {
-  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-}
-
-// What a machine file needs beside rates.
-void AddSizes(const kernels::DeviceInfo& device, bool is_host, calibration::MeasurementSet& set) {
-  const auto add = [&](const char* key, double value, const char* how) {
-    set.values.emplace(key, calibration::MeasuredValue{value, how});
-  };
-  add("ceilings.memory", static_cast<double>(device.memory.value()), "as the device states it");
-  add("ceilings.workers", device.num_workers, "as the device states it");
-  if (is_host) return;
-  add("ceilings.host_memory", PhysicalMemory(), "as the operating system states it");
-  add("ceilings.host_cores", std::max(1U, std::thread::hardware_concurrency()),
-      "as the operating system states it");
-}
-
 }  // namespace
 
 calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
@@ -70,9 +48,7 @@ calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
   options.progress = [&](const std::string& what, double done) { progress.Show(what, done); };
   try {
     const auto backend = kernels::MakeBackend(request.backend, config);
-    calibration::MeasurementSet set = bench::MeasureDevice(*backend, options);
-    AddSizes(backend->Describe(), request.backend == "cpu", set);
-    return set;
+    return bench::MeasureDevice(*backend, options);
   } catch (const kernels::BackendUnavailable& error) {
     throw InputError({{}, "--backend", error.what(), "", "measure on a machine that has it"});
   }

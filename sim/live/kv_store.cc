@@ -63,7 +63,7 @@ kernels::EventPtr KvStore::SaveTokens(kernels::SaveMethod method, const std::byt
   const std::int64_t count = geometry_.heads * 2 * (tokens.count / run);
   FragmentMove* moves = host.Take<FragmentMove>(count);
   FragmentMove* move = moves;
-  std::int64_t source = tokens.source;
+  std::int64_t source = 0;
   for (std::int64_t head = 0; head < geometry_.heads; ++head) {
     for (std::int64_t part = 0; part < 2; ++part) {
       for (std::int64_t t = tokens.begin; t < tokens.begin + tokens.count; t += run) {

@@ -19,7 +19,6 @@ namespace sparseserve::live {
 struct NewTokens {
   std::int64_t begin = 0;  // position of the first
   std::int64_t count = 0;
-  std::int64_t source = 0;             // byte offset of the buffer from the HBM base given to Save
   const std::int32_t* rows = nullptr;  // DRAM rows of the request's blocks, from block 0
 };
 
@@ -30,15 +29,16 @@ class KvStore {
 
   std::byte* hbm() const { return hbm_.data(); }
   std::int64_t block_bytes() const { return layout_.BlockBytes().value(); }
+  // Index of the block in DRAM, and its first byte there.
+  std::int32_t DramBlock(std::int32_t row, std::int64_t layer, std::int64_t head) const {
+    return static_cast<std::int32_t>((row * geometry_.num_layers + layer) * geometry_.heads + head);
+  }
   std::int64_t DramOffset(std::int32_t row, std::int64_t layer, std::int64_t head) const {
-    return ((row * geometry_.num_layers + layer) * geometry_.heads + head) * block_bytes();
+    return DramBlock(row, layer, head) * block_bytes();
   }
 
   // Copies blocks from DRAM into slots; `moves` is host scratch and holds DRAM *block indices*.
   void Load(kernels::LoadMethod method, const kernels::BlockMove* moves, std::int64_t count);
-  std::int32_t DramBlock(std::int32_t row, std::int64_t layer, std::int64_t head) const {
-    return static_cast<std::int32_t>(DramOffset(row, layer, head) / block_bytes());
-  }
   // Saves whole blocks out of their slots.
   kernels::EventPtr SaveBlocks(kernels::SaveMethod method, const kernels::FragmentMove* moves,
                                std::int64_t count);

@@ -210,7 +210,7 @@ void LiveExecutor::Save(std::int64_t layer) {
     for (const StoreRegion& region : batch_.regions) {
       const std::byte* base = FragmentsOf(layer, region);
       if (region.piece != nullptr) {
-        const NewTokens tokens{region.position, region.count, 0,
+        const NewTokens tokens{region.position, region.count,
                                At(region.piece->request).dram_rows.data()};
         events.push_back(
             store_.SaveTokens(save_method_, base, layer, tokens, *host_now_, result_.d2h_bytes));

@@ -1,8 +1,12 @@
 #include "sim/report/comparison_text.h"
 
+#include <cmath>
+#include <filesystem>
+#include <system_error>
+
 #include <fmt/format.h>
 
-#include <cmath>
+#include "sim/core/atomic_file.h"
 
 namespace sparseserve::report {
 namespace {
@@ -198,6 +202,22 @@ std::string MetricDefinitions() {
                         info.is_key ? " (key)" : "");
   }
   return text;
+}
+
+// All three files take their names together; what else lies in the directory stays.
+void WriteComparison(const std::string& directory, const Comparison& comparison) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) throw std::system_error(error, directory);
+  AtomicFile json(directory + "/compare.json");
+  AtomicFile csv(directory + "/compare.csv");
+  AtomicFile markdown(directory + "/compare.md");
+  json.Append(ComparisonJson(comparison));
+  csv.Append(ComparisonCsv(comparison));
+  markdown.Append(ComparisonText(comparison, Style::kMarkdown));
+  AtomicFile* const files[] = {&csv, &markdown, &json};
+  for (AtomicFile* file : files) file->Seal();
+  for (AtomicFile* file : files) file->Commit();
 }
 
 }  // namespace sparseserve::report

@@ -19,6 +19,10 @@ std::string ComparisonText(const Comparison& comparison, Style style = Style::kT
 std::string ComparisonJson(const Comparison& comparison);
 std::string ComparisonCsv(const Comparison& comparison);
 
+// Leaves compare.json, compare.csv and compare.md in the directory, which is made if it is not
+// there. Throws std::system_error.
+void WriteComparison(const std::string& directory, const Comparison& comparison);
+
 // "B's iterations take 6.2 % of A's duration less than A's; of that 4.1 points are attention, ...".
 std::string GapSentence(const GapExplanation& gap);
 // "beyond the tolerance of 10 %: TTFT mean +12.3 %", or that there is none.

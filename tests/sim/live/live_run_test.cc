@@ -188,6 +188,9 @@ TEST(LiveRunTest, WhatNoKernelRunsIsRefused) {
   config.model.moe.num_experts = 8;
   refused(config);
   config = Tiny("sparseserve", 64);
+  config.model.bytes_per_weight = 2;  // and KV of four
+  refused(config);
+  config = Tiny("sparseserve", 64);
   config.selection.granularity = selection::Granularity::kLayer;
   refused(config);
   config = Tiny("sparseserve", 64);

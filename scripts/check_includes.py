@@ -44,6 +44,7 @@ LIBRARIES = [
     ("Boost.Graph", r"boost/(graph|property_map)/",
      ["models/hardware/topology.cc", "sim/serving/*.cc"]),
     ("Boost.Random", r"boost/random", ["sim/core/rng.cc"]),
+    ("Boost.Math", r"boost/math/", ["sim/plan/statistics.cc"]),
     ("Eigen", r"Eigen/", ["calibration/fit.cc"]),
     ("simdjson", r"simdjson", ["traces/*"]),
     ("nlohmann-json", r"nlohmann/",

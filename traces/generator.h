@@ -48,14 +48,15 @@ struct LongBenchOptions {
 std::unique_ptr<RequestStream> GenerateLongBench(const LongBenchOptions& options);
 
 enum class LengthKind : std::uint8_t {
-  kConstant,   // `mean`, rounded
-  kUniform,    // whole numbers of [min, max], both included; mean is not used
-  kNormal,     // mean and standard deviation before truncation
-  kLogNormal,  // mean and standard deviation of the lengths, not of their logarithm
+  kConstant,     // `mean`, rounded
+  kUniform,      // whole numbers of [min, max], both included; mean is not used
+  kNormal,       // mean and standard deviation before truncation
+  kLogNormal,    // mean and standard deviation of the lengths, not of their logarithm
+  kExponential,  // mean before truncation
 };
 
-// kNormal and kLogNormal are rounded and drawn again until they lie in [min, max]; this shifts mean
-// and deviation where the range cuts much.
+// kNormal, kLogNormal and kExponential are rounded and drawn again until they lie in [min, max];
+// this shifts mean and deviation where the range cuts much.
 struct LengthDistribution {
   LengthKind kind = LengthKind::kConstant;
   double mean = 1024;               // tokens

@@ -49,6 +49,8 @@ class LengthSampler {
         return random_.Normal(lengths_.mean, lengths_.standard_deviation);
       case LengthKind::kLogNormal:
         return std::exp(log_mean_ + log_deviation_ * random_.Normal(0, 1));
+      case LengthKind::kExponential:
+        return random_.Exponential(lengths_.mean);
     }
     SPARSESERVE_CHECK(false, "no length distribution");
   }

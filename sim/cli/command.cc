@@ -12,9 +12,10 @@ namespace po = boost::program_options;
 constexpr unsigned kHelpWidth = 100;
 
 po::variables_map Parse(const Arguments& arguments, const po::options_description& options,
-                        const std::vector<std::string>& positional, const std::string& verb) {
+                        const std::vector<std::string>& positional, const std::string& verb,
+                        int words_each) {
   po::positional_options_description words;
-  for (const std::string& name : positional) words.add(name.c_str(), 1);
+  for (const std::string& name : positional) words.add(name.c_str(), words_each);
   const int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
   po::variables_map values;
   try {

@@ -14,7 +14,8 @@ enum ExitCode : int {
   kOurFault = 1,
   kBadInput = 2,
   kInfeasible = 3,
-  kToleranceExceeded = 4
+  kToleranceExceeded = 4,
+  kInterrupted = 130  // by Ctrl-C, as shells count it; what was finished is kept
 };
 
 using Arguments = std::vector<std::string>;  // behind the verb
@@ -25,12 +26,16 @@ int Trace(const Arguments& arguments);
 int Model(const Arguments& arguments);
 int Compare(const Arguments& arguments);
 int Calibrate(const Arguments& arguments);
+int Sweep(const Arguments& arguments);
+int Plan(const Arguments& arguments);
 
 // Parses without guessing abbreviations, so that a new option never changes what an old script
-// means. `positional` names the options that bare words fill, in order. Throws InputError.
+// means. `positional` names the options that bare words fill, in order, each with up to
+// `words_each`. Throws InputError.
+inline constexpr int kAnyNumber = -1;
 boost::program_options::variables_map Parse(
     const Arguments& arguments, const boost::program_options::options_description& options,
-    const std::vector<std::string>& positional, const std::string& verb);
+    const std::vector<std::string>& positional, const std::string& verb, int words_each = 1);
 
 // `value` as an integer in [min, max]: Program_options would wrap a negative number silently.
 std::int64_t ParseInteger(const std::string& value, const std::string& option, std::int64_t min,

@@ -21,6 +21,10 @@ constexpr Verb kVerbs[] = {
     {"simulate", "run an experiment file and compare its systems", sparseserve::cli::Simulate},
     {"live", "serve an experiment for real and compare with its prediction",
      sparseserve::cli::Live},
+    {"sweep", "run an experiment along axes with several seeds, and compare with intervals",
+     sparseserve::cli::Sweep},
+    {"plan", "GPUs that a demand needs under a service level, ranked and verified",
+     sparseserve::cli::Plan},
     {"trace", "look at, convert or make workload traces", sparseserve::cli::Trace},
     {"model", "sizes of a model, and how much of it fits a machine", sparseserve::cli::Model},
     {"calibrate", "measure this machine, or fit measurements, into a calibration record",
@@ -42,6 +46,13 @@ void PrintHelp(std::ostream& out) {
          "  sparseserve simulate configs/run/longbench.yaml\n"
          "  sparseserve model info llama3-8b-262k --machine h100-sxm-pcie5\n\n"
          "exit codes: 0 done, 1 our fault, 2 bad input, 3 SLO infeasible, 4 tolerance exceeded\n";
+}
+
+std::string Known(const std::vector<std::string>& names) {
+  std::string text = names.front();
+  for (std::size_t i = 1; i < names.size(); ++i)
+    text += (i + 1 < names.size() ? ", " : " or ") + names[i];
+  return text;
 }
 
 int Run(const Arguments& arguments) {
@@ -68,7 +79,7 @@ int Run(const Arguments& arguments) {
       {.where = {},
        .key = "",
        .what = "unknown verb '" + word + "'",
-       .expected = "simulate, live, trace, model, calibrate or compare",
+       .expected = Known(names),
        .hint = close.empty() ? "see 'sparseserve --help'" : "did you mean '" + close + "'?"});
 }
 

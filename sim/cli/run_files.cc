@@ -23,7 +23,7 @@ serving::RunResult RunAndWrite(const config::Experiment& experiment, std::size_t
   report::RunDirectory directory(files.directory);
   report::IterationsCsv iterations(directory.Stage(report::kIterationsFile));
   serving::Timeline timeline(files.timeline_begin, files.timeline_end, kMaxSlices);
-  metrics::Collector collector(&iterations);
+  metrics::Collector collector(&iterations, experiment.warmup_requests);
   const auto requests = traces::OpenWorkload(experiment.workload);
   options.timeline = files.timeline ? &timeline : nullptr;
   serving::RunResult result = run(*requests, collector, options);

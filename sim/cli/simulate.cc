@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "sim/cli/command.h"
+#include "sim/cli/points.h"
 #include "sim/cli/run_files.h"
 #include "sim/config/experiment.h"
 #include "sim/core/error.h"
@@ -92,9 +93,7 @@ SimulateOptions ReadOptions(const po::variables_map& values) {
   options.files.timeline = values.count("timeline") != 0;
   ParseWindow(values["timeline-window"].as<std::string>(), options.files);
   options.record_selection = values["record-selection"].as<std::string>();
-  const std::string threads = values["threads"].as<std::string>();
-  options.threads = threads.empty() ? std::max(1U, std::thread::hardware_concurrency())
-                                    : ParseInteger(threads, "threads", 1, 1024);
+  options.threads = ReadThreads(values["threads"].as<std::string>());
   return options;
 }
 
@@ -195,6 +194,7 @@ int Simulate(const Arguments& arguments) {
   try {
     const serving::WorkloadBounds bounds =
         serving::ScanWorkload(*traces::OpenWorkload(experiment.workload));
+    config::CheckWarmup(experiment, bounds.num_requests);
     for (const serving::SystemConfig& system : experiment.systems)
       serving::CheckFeasible(system, bounds);
     results = RunAll(experiment, run, bounds.num_requests);

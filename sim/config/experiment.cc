@@ -47,6 +47,10 @@ void ReadHardware(MapReader& root, Names& names, SystemConfig& system) {
   reader.Optional(
       "calibration", names.calibration,
       {.doc = "name in calibration/devices, or a path; empty: the one that the machine names"});
+  reader.Optional("time_scale", system.time_scale,
+                  {.doc = "a what-if: every operation takes so many times as long, host work apart",
+                   .min = 0.01,
+                   .max = 100});
   reader.Optional("tensor_parallel", system.tensor_parallel,
                   {.doc = "GPUs of one replica", .min = 1, .max = 64});
   reader.Optional("replicas", system.replicas,
@@ -165,25 +169,39 @@ void ReadServiceLevel(MapReader& root, metrics::ServiceLevel& slo) {
 }
 
 void LoadNamed(const Names& names, const std::string& data_root, const Node& root,
-               SystemConfig& system) {
-  system.model = LoadModel(
-      ResolveName(Catalogue::kModel, names.model, data_root, PlaceOf(root, "model"), "model"));
+               SystemConfig& system, std::vector<InputFile>& inputs) {
+  const std::string model_path =
+      ResolveName(Catalogue::kModel, names.model, data_root, PlaceOf(root, "model"), "model");
+  system.model = LoadModel(model_path);
   const SourceLoc machine_at = PlaceOf(root, "hardware.machine");
   const std::string machine_path =
       ResolveName(Catalogue::kMachine, names.machine, data_root, machine_at, "hardware.machine");
   system.machine = LoadMachine(machine_path);
+  std::string calibration_path;
   if (!names.calibration.empty()) {
-    system.calibration =
-        LoadCalibration(ResolveName(Catalogue::kCalibration, names.calibration, data_root,
-                                    PlaceOf(root, "hardware.calibration"), "hardware.calibration"));
+    calibration_path = ResolveName(Catalogue::kCalibration, names.calibration, data_root,
+                                   PlaceOf(root, "hardware.calibration"), "hardware.calibration");
+    system.calibration = LoadCalibration(calibration_path);
     CheckMachine(system.calibration, system.machine);
   } else {
     // A path in a machine's file is relative to that file.
     const std::string& own = system.machine.calibration;
-    system.calibration = LoadCalibration(
+    calibration_path =
         ResolveName(Catalogue::kCalibration, own, data_root,
-                    IsPath(own) ? SourceLoc{machine_path, 0, 0} : machine_at, "hardware.machine"));
+                    IsPath(own) ? SourceLoc{machine_path, 0, 0} : machine_at, "hardware.machine");
+    system.calibration = LoadCalibration(calibration_path);
   }
+  inputs.push_back({"model", model_path});
+  inputs.push_back({"hardware.machine", machine_path});
+  inputs.push_back({"hardware.calibration", calibration_path});
+}
+
+void AddWorkloadInputs(const traces::Workload& workload, const std::string& selection_trace,
+                       std::vector<InputFile>& inputs) {
+  if (!workload.path.empty()) inputs.push_back({"workload.path", workload.path});
+  if (workload.source == traces::WorkloadSource::kLongBench)
+    inputs.push_back({"workload.table", workload.longbench.table});
+  if (!selection_trace.empty()) inputs.push_back({"locality.trace", selection_trace});
 }
 
 // A relative path in a file is relative to that file; one from the command line to the working
@@ -294,6 +312,10 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
                           const std::string& data_root, Schema* schema) {
   Node root = LoadYamlFile(path);
   for (const std::string& assignment : overrides) ApplyOverride(root, assignment);
+  return LoadExperiment(std::move(root), data_root, schema);
+}
+
+Experiment LoadExperiment(Node root, const std::string& data_root, Schema* schema) {
   MapReader reader(root, schema);
   Experiment experiment;
   SystemConfig base;
@@ -306,6 +328,10 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
   reader.Required("model", names.model, {.doc = "name in models/llm/configs, or a path"});
   ReadHardware(reader, names, base);
   reader.Optional("seed", experiment.seed, {.doc = "of all random streams"});
+  reader.Optional(
+      "warmup_requests", experiment.warmup_requests,
+      {.doc = "the first so many requests count in no latency; rates are then taken from "
+              "the end of the warm-up to the last arrival"});
   ReadWorkload(reader, experiment.seed, data_root, experiment.workload);
   ReadSelection(reader, base);
   ReadLocality(reader, base);
@@ -325,8 +351,9 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
   ResolvePath(root, "locality", "trace", base.selection_trace);
   MakePathsAbsolute(root, experiment, base, experiment.resolved);
   base.seed = experiment.seed;
+  AddWorkloadInputs(experiment.workload, base.selection_trace, experiment.inputs);
   try {
-    LoadNamed(names, data_root, root, base);
+    LoadNamed(names, data_root, root, base, experiment.inputs);
     CheckTogether(base);
   } catch (const InputError& error) {
     throw Locate(error, root);
@@ -334,8 +361,10 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
   for (std::size_t i = 0; i < names.systems.size(); ++i) {
     const SourceLoc where = systems->items[i].where;
     const std::string key = "systems[" + std::to_string(i) + "]";
-    base.choice =
-        LoadSystem(ResolveName(Catalogue::kSystem, names.systems[i], data_root, where, key));
+    const std::string path =
+        ResolveName(Catalogue::kSystem, names.systems[i], data_root, where, key);
+    base.choice = LoadSystem(path);
+    experiment.inputs.push_back({key, path});
     for (const SystemConfig& other : experiment.systems) {
       if (other.choice.name == base.choice.name) {
         throw InputError({.where = where,
@@ -351,6 +380,14 @@ Experiment LoadExperiment(const std::string& path, const std::vector<std::string
   return experiment;
 }
 
+void CheckWarmup(const Experiment& experiment, std::int64_t num_requests) {
+  if (experiment.warmup_requests == 0 || experiment.warmup_requests < num_requests) return;
+  throw InputError({PlaceOf(experiment.source, "warmup_requests"), "warmup_requests",
+                    std::to_string(experiment.warmup_requests) + " of " +
+                        std::to_string(num_requests) + " requests leave nothing to measure",
+                    "fewer than the workload has", ""});
+}
+
 SourceLoc PlaceOf(const Node& root, std::string_view key) {
   const Node* node = &root;
   SourceLoc place = root.where;
@@ -360,8 +397,8 @@ SourceLoc PlaceOf(const Node& root, std::string_view key) {
     std::size_t i = 0;
     while (i < node->keys.size() && node->keys[i].text != step) ++i;
     if (i == node->keys.size()) return place;
-    // A value from the command line keeps the key of the file that it replaces.
-    const bool is_override = node->items[i].where.file.starts_with("--set ");
+    // A value from the command line or a sweep keeps the key of the file that it replaces.
+    const bool is_override = node->items[i].where.file != node->keys[i].where.file;
     place = is_override ? node->items[i].where : node->keys[i].where;
     node = &node->items[i];
   }

@@ -27,7 +27,8 @@ constexpr EnumName<traces::Mix> kMixes[] = {{"tasks", traces::Mix::kTasks},
 constexpr EnumName<LengthKind> kLengths[] = {{"constant", LengthKind::kConstant},
                                              {"uniform", LengthKind::kUniform},
                                              {"normal", LengthKind::kNormal},
-                                             {"lognormal", LengthKind::kLogNormal}};
+                                             {"lognormal", LengthKind::kLogNormal},
+                                             {"exponential", LengthKind::kExponential}};
 
 void ReadArrivals(MapReader& reader, bool generated, traces::ArrivalOptions& arrivals) {
   const std::span<const EnumName<ArrivalKind>> kinds(kArrivals);

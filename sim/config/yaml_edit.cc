@@ -1,4 +1,4 @@
-// Changing and printing a tree: ApplyOverride and ToYaml.
+// Changing and printing a tree: SetValue, ApplyOverride and ToYaml.
 #include <fmt/format.h>
 
 #include <charconv>
@@ -16,16 +16,12 @@ struct Step {
   bool is_index = false;
 };
 
-[[noreturn]] void FailOverride(std::string_view path, std::string what, std::string expected,
+[[noreturn]] void FailOverride(const SourceLoc& where, std::string what, std::string expected,
                                std::string hint = "") {
-  throw InputError({{"--set " + std::string(path), 0, 0},
-                    "",
-                    std::move(what),
-                    std::move(expected),
-                    std::move(hint)});
+  throw InputError({where, "", std::move(what), std::move(expected), std::move(hint)});
 }
 
-std::vector<Step> ParsePath(std::string_view path) {
+std::vector<Step> ParsePath(std::string_view path, const SourceLoc& where) {
   const std::string expected = "a path such as gpu.hbm or systems[0].name";
   std::vector<Step> steps;
   std::size_t i = 0;
@@ -36,19 +32,19 @@ std::vector<Step> ParsePath(std::string_view path) {
       const char* end = path.data() + close;
       const auto [stop, error] = std::from_chars(path.data() + i + 1, end, step.index);
       if (close == path.size() || error != std::errc() || stop != end || steps.empty()) {
-        FailOverride(path, "not a path", expected);
+        FailOverride(where, "not a path", expected);
       }
       steps.push_back(step);
       i = close + 1;
       continue;
     }
-    if (!steps.empty() && path[i++] != '.') FailOverride(path, "not a path", expected);
+    if (!steps.empty() && path[i++] != '.') FailOverride(where, "not a path", expected);
     const std::size_t end = std::min(path.find_first_of(".[", i), path.size());
-    if (end == i) FailOverride(path, "not a path", expected);
+    if (end == i) FailOverride(where, "not a path", expected);
     steps.push_back({std::string(path.substr(i, end - i)), 0, false});
     i = end;
   }
-  if (steps.empty()) FailOverride(path, "not a path", expected);
+  if (steps.empty()) FailOverride(where, "not a path", expected);
   return steps;
 }
 
@@ -59,21 +55,21 @@ void SetLocation(Node& node, const SourceLoc& where) {
 }
 
 // The child that `step` names; a missing map entry is created.
-Node& Enter(Node& parent, const Step& step, std::string_view path, const SourceLoc& where) {
+Node& Enter(Node& parent, const Step& step, const SourceLoc& where) {
   if (step.is_index) {
     if (parent.kind != NodeKind::kList) {
-      FailOverride(path, fmt::format("[{}] is applied to {}", step.index, Describe(parent)),
+      FailOverride(where, fmt::format("[{}] is applied to {}", step.index, Describe(parent)),
                    "a list there");
     }
     if (step.index >= parent.items.size()) {
-      FailOverride(path, fmt::format("[{}] is past the end of the list", step.index),
+      FailOverride(where, fmt::format("[{}] is past the end of the list", step.index),
                    fmt::format("an index below {}", parent.items.size()));
     }
     return parent.items[step.index];
   }
   if (parent.kind == NodeKind::kNull) parent = Node::Map(), parent.where = where;
   if (parent.kind != NodeKind::kMap) {
-    FailOverride(path, fmt::format("'{}' is looked up in {}", step.key, Describe(parent)),
+    FailOverride(where, fmt::format("'{}' is looked up in {}", step.key, Describe(parent)),
                  "a mapping there");
   }
   if (Node* child = parent.Find(step.key)) return *child;
@@ -148,12 +144,19 @@ void AppendBlock(const Node& node, std::size_t indent, std::string& out) {
 
 }  // namespace
 
+void SetValue(Node& root, std::string_view path, Node value) {
+  const SourceLoc where = value.where;
+  Node* node = &root;
+  for (const Step& step : ParsePath(path, where)) node = &Enter(*node, step, where);
+  *node = std::move(value);
+}
+
 void ApplyOverride(Node& root, std::string_view assignment) {
   const std::size_t equals = assignment.find('=');
-  if (equals == std::string_view::npos) FailOverride(assignment, "no '='", "path=value");
   const std::string_view path = assignment.substr(0, equals);
   const SourceLoc where{"--set " + std::string(path), 0, 0};
-  const std::vector<Step> steps = ParsePath(path);
+  if (equals == std::string_view::npos) FailOverride(where, "no '='", "path=value");
+  ParsePath(path, where);  // a wrong path is told before a wrong value
   // The text is wrapped in a map so that a scalar of any content parses as it would in a file.
   Node value;
   try {
@@ -164,12 +167,10 @@ void ApplyOverride(Node& root, std::string_view assignment) {
     throw InputError(problem);
   }
   if (value.items.size() != 1) {
-    FailOverride(path, "the value is no single YAML value", "path=value");
+    FailOverride(where, "the value is no single YAML value", "path=value");
   }
   SetLocation(value, where);
-  Node* node = &root;
-  for (const Step& step : steps) node = &Enter(*node, step, path, where);
-  *node = std::move(value.items[0]);
+  SetValue(root, path, std::move(value.items[0]));
 }
 
 std::string ToYaml(const Node& node) {

@@ -60,9 +60,11 @@ std::string ReadTextFile(const std::string& path);
 Node LoadYamlFile(const std::string& path);
 Node LoadYamlString(std::string_view text, const std::string& name);
 
-// Applies "a.b[2].c=value" (the argument of --set) to a tree. The value is YAML. Missing maps on
-// the way are created, list elements must exist. What it sets has the location "--set a.b[2].c".
-// Throws InputError.
+// Sets the value at "a.b[2].c". Missing maps on the way are created, list elements must exist.
+// Throws InputError, which names the place of `value`.
+void SetValue(Node& root, std::string_view path, Node value);
+// Applies "a.b[2].c=value" (the argument of --set) to a tree. The value is YAML. What it sets has
+// the location "--set a.b[2].c". Throws InputError.
 void ApplyOverride(Node& root, std::string_view assignment);
 
 // Block-style YAML in the order of the tree; lists of scalars on one line. Loading it again gives

@@ -34,7 +34,12 @@ void Collector::OnArrival(SimTime now, std::int64_t id, std::int32_t replica, To
   record.prompt = prompt;
   record.output = output;
   requests_.push_back(record);
+  counts_.at = now;
+  if (id == window_.warmup_requests) window_.begin = counts_;
+  window_.end = counts_;
 }
+
+void Collector::OnRouted(std::int64_t id, std::int32_t replica) { At(id).replica = replica; }
 
 void Collector::OnScheduled(SimTime now, std::int64_t id) {
   RequestRecord& record = At(id);
@@ -49,9 +54,12 @@ void Collector::OnToken(SimTime now, std::int64_t id) {
   RequestRecord& record = At(id);
   if (record.produced == Tokens(0)) {
     record.first_token = now;
+    counts_.input_tokens += record.prompt.value();
   } else {
     token_gaps_ms_.push_back(static_cast<float>((now - record.last_token).value() * 1e3));
+    ++counts_.token_gaps;
   }
+  ++counts_.output_tokens;
   record.last_token = now;
   record.produced += Tokens(1);
 }
@@ -66,7 +74,7 @@ void Collector::OnFinish(SimTime now, std::int64_t id, bool failed) {
   RequestRecord& record = At(id);
   if (!record.was_scheduled) --waiting_;
   --in_system_;
-  ++num_finished_;
+  ++counts_.finished;
   record.finish = now;
   record.failed = failed;
 }
@@ -110,7 +118,7 @@ void Collector::CheckConservation() const {
     gaps += std::max<std::int64_t>(0, r.produced.value() - 1);
   }
   SPARSESERVE_CHECK(in_system_ == 0 && waiting_ == 0, "requests are left in the system");
-  SPARSESERVE_CHECK(num_finished_ == static_cast<std::int64_t>(requests_.size()),
+  SPARSESERVE_CHECK(counts_.finished == static_cast<std::int64_t>(requests_.size()),
                     "requests in and out differ");
   SPARSESERVE_CHECK(gaps == static_cast<std::int64_t>(token_gaps_ms_.size()),
                     "tokens and token gaps differ");

@@ -67,12 +67,32 @@ struct IterationTotals {
   Seconds h2d_busy, d2h_busy, scatter_busy;
 };
 
+// What was counted when the measuring began and when the last request arrived. Between the two the
+// system is neither filling up nor draining.
+struct MeasuringWindow {
+  struct Counts {
+    SimTime at;
+    std::int64_t finished = 0;      // requests
+    std::int64_t input_tokens = 0;  // of prompts whose first token is out
+    std::int64_t output_tokens = 0;
+    std::size_t token_gaps = 0;
+  };
+  std::int64_t warmup_requests = 0;  // the first so many are not measured; 0: everything is
+  Counts begin, end;
+};
+
 class Collector {
  public:
-  explicit Collector(IterationSink* sink = nullptr) : sink_(sink) {}
+  // With warm-up, latencies are those of the requests behind the first `warmup_requests`.
+  explicit Collector(IterationSink* sink = nullptr, std::int64_t warmup_requests = 0)
+      : sink_(sink) {
+    window_.warmup_requests = warmup_requests;
+  }
 
   // Ids count up from 0 in order of arrival.
+  // `replica` -1: it is not chosen yet, OnRouted follows.
   void OnArrival(SimTime now, std::int64_t id, std::int32_t replica, Tokens prompt, Tokens output);
+  void OnRouted(std::int64_t id, std::int32_t replica);
   void OnScheduled(SimTime now, std::int64_t id);
   void OnToken(SimTime now, std::int64_t id);
   void OnPreempted(std::int64_t id);
@@ -85,7 +105,9 @@ class Collector {
   const std::vector<RequestRecord>& requests() const { return requests_; }
   const std::vector<float>& token_gaps_ms() const { return token_gaps_ms_; }
   const IterationTotals& totals() const { return totals_; }
-  std::int64_t num_finished() const { return num_finished_; }
+  // Meaningful once more requests than those of the warm-up have arrived.
+  const MeasuringWindow& window() const { return window_; }
+  std::int64_t num_finished() const { return counts_.finished; }
   std::int64_t preemptions() const { return preemptions_; }
   SimTime end() const { return last_change_; }
   // Time-averaged number of requests waiting for their first iteration, in each half of the arrival
@@ -100,10 +122,11 @@ class Collector {
   RequestRecord& At(std::int64_t id);
 
   IterationSink* sink_;
+  MeasuringWindow window_;
+  MeasuringWindow::Counts counts_;  // up to now
   std::vector<RequestRecord> requests_;
   std::vector<float> token_gaps_ms_;
   IterationTotals totals_;
-  std::int64_t num_finished_ = 0;
   std::int64_t preemptions_ = 0;
   std::int64_t in_system_ = 0;
   std::int64_t waiting_ = 0;  // for their first iteration

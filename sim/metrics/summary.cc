@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/core/check.h"
+
 namespace sparseserve::metrics {
 namespace {
 
@@ -22,10 +24,7 @@ bool IsSaturated(const Collector& collector) {
   return second > 1.5 * first && second > 0.05 * static_cast<double>(collector.requests().size());
 }
 
-void AddRequest(const RequestRecord& r, const ServiceLevel& slo, Samples& samples, Summary& s,
-                std::int64_t& good) {
-  if (r.was_scheduled)
-    samples.delay.push_back(static_cast<float>((r.scheduled - r.arrival).value()));
+void CountRequest(const RequestRecord& r, Summary& s) {
   if (r.failed) {
     ++s.failed;
     return;
@@ -33,6 +32,13 @@ void AddRequest(const RequestRecord& r, const ServiceLevel& slo, Samples& sample
   ++s.completed;
   s.total_input_tokens += r.prompt;
   s.total_output_tokens += r.produced;
+}
+
+void AddSamples(const RequestRecord& r, const ServiceLevel& slo, Samples& samples,
+                std::int64_t& good) {
+  if (r.was_scheduled)
+    samples.delay.push_back(static_cast<float>((r.scheduled - r.arrival).value()));
+  if (r.failed) return;
   const Seconds ttft = r.first_token - r.arrival;
   const Seconds e2el = r.finish - r.arrival;
   const std::int64_t gaps = r.produced.value() - 1;
@@ -41,6 +47,28 @@ void AddRequest(const RequestRecord& r, const ServiceLevel& slo, Samples& sample
   samples.e2el.push_back(static_cast<float>(e2el.value() * 1e3));
   if (gaps > 0) samples.tpot.push_back(static_cast<float>(tpot.value() * 1e3));
   if (Meets(slo.ttft, ttft) && Meets(slo.tpot, tpot) && Meets(slo.e2el, e2el)) ++good;
+}
+
+// Per second, over the whole run or between warm-up and last arrival.
+void AddRates(const MeasuringWindow& window, std::int64_t good, const ServiceLevel& slo,
+              Summary& s) {
+  Seconds span = s.duration;
+  MeasuringWindow::Counts sum;
+  sum.finished = s.completed;
+  sum.input_tokens = s.total_input_tokens.value();
+  sum.output_tokens = s.total_output_tokens.value();
+  if (window.warmup_requests > 0) {
+    span = window.end.at - window.begin.at;
+    sum.finished = window.end.finished - window.begin.finished;
+    sum.input_tokens = window.end.input_tokens - window.begin.input_tokens;
+    sum.output_tokens = window.end.output_tokens - window.begin.output_tokens;
+  }
+  if (span <= Seconds(0)) return;
+  const double seconds = span.value();
+  s.request_throughput = static_cast<double>(sum.finished) / seconds;
+  s.output_throughput = static_cast<double>(sum.output_tokens) / seconds;
+  s.total_token_throughput = static_cast<double>(sum.input_tokens + sum.output_tokens) / seconds;
+  if (slo.any()) s.request_goodput = static_cast<double>(good) / seconds;
 }
 
 void AddTimeShares(Summary& s) {
@@ -71,14 +99,24 @@ Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int6
   s.perf.block_touches = s.totals.block_touches;
   Samples samples;
   std::int64_t good = 0;
-  for (const RequestRecord& r : collector.requests()) AddRequest(r, slo, samples, s, good);
-  if (!collector.requests().empty())
-    s.duration = collector.end() - collector.requests().front().arrival;
+  const MeasuringWindow& window = collector.window();
+  const std::vector<RequestRecord>& requests = collector.requests();
+  const auto num_requests = static_cast<std::int64_t>(requests.size());
+  SPARSESERVE_CHECK(window.warmup_requests == 0 || window.warmup_requests < num_requests,
+                    "the warm-up leaves no request to measure");
+  s.warmup_requests = window.warmup_requests;
+  for (const RequestRecord& r : requests) {
+    CountRequest(r, s);
+    if (r.id >= window.warmup_requests) AddSamples(r, slo, samples, good);
+  }
+  if (num_requests > 0) s.duration = collector.end() - requests.front().arrival;
   s.ttft_ms = sparseserve::Summarize(samples.ttft);
   s.tpot_ms = sparseserve::Summarize(samples.tpot);
   s.e2el_ms = sparseserve::Summarize(samples.e2el);
   s.scheduling_delay_s = sparseserve::Summarize(samples.delay);
-  std::vector<float> gaps = collector.token_gaps_ms();
+  const std::vector<float>& all_gaps = collector.token_gaps_ms();
+  std::vector<float> gaps(all_gaps.begin() + static_cast<std::ptrdiff_t>(window.begin.token_gaps),
+                          all_gaps.end());
   s.itl_ms = sparseserve::Summarize(gaps);
   s.saturated = IsSaturated(collector);
   s.preemptions = collector.preemptions();
@@ -93,16 +131,10 @@ Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int6
   }
   const auto touches = static_cast<double>(s.totals.block_touches);
   s.hit_rate = touches > 0 ? 1.0 - static_cast<double>(s.totals.block_loads) / touches : 1.0;
-  if (s.duration > Seconds(0)) {
-    const double seconds = s.duration.value();
-    s.request_throughput = static_cast<double>(s.completed) / seconds;
-    s.output_throughput = static_cast<double>(s.total_output_tokens.value()) / seconds;
-    s.total_token_throughput =
-        static_cast<double>((s.total_input_tokens + s.total_output_tokens).value()) / seconds;
-    if (slo.any()) s.request_goodput = static_cast<double>(good) / seconds;
-  }
-  if (slo.any() && !collector.requests().empty()) {
-    s.slo_attainment = static_cast<double>(good) / static_cast<double>(collector.requests().size());
+  AddRates(window, good, slo, s);
+  if (slo.any() && num_requests > 0) {
+    s.slo_attainment =
+        static_cast<double>(good) / static_cast<double>(num_requests - window.warmup_requests);
   }
   AddTimeShares(s);
   return s;

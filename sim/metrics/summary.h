@@ -7,6 +7,10 @@
 //   e2el   last token - arrival
 // Statistics cover completed requests (scheduling delay and itl also what failed ones had
 // produced); std is that of the population, percentiles interpolate linearly.
+//
+// With warm-up (Collector), latencies, attainment and goodput are those of the requests that arrive
+// behind it, and rates those between its end and the last arrival: what the system does while it
+// neither fills up nor drains. Counts, cache and time shares cover the whole run.
 #pragma once
 
 #include <optional>
@@ -56,6 +60,7 @@ struct Summary {
   std::int64_t completed = 0;
   std::int64_t failed = 0;
   Seconds duration;  // first arrival to last completion
+  std::int64_t warmup_requests = 0;
   Tokens total_input_tokens;
   Tokens total_output_tokens;
   double request_throughput = 0;

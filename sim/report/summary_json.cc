@@ -110,6 +110,7 @@ void AddExtensions(const serving::RunResult& run, Json& json) {
   const metrics::IterationTotals& totals = run.summary.totals;
   json["schema"] = kSummarySchema;
   json["slo_attainment"] = FiniteOrNull(run.summary.slo_attainment);
+  json["warmup_requests"] = run.summary.warmup_requests;
   json["selection"] = run.summary.labels.selection;
   json["replicas"] = run.summary.num_replicas;
   json["memory_per_gpu"] = MemoryJson(run);

@@ -38,6 +38,7 @@ void Engine::Run() {
         break;
       case Phase::kCompletion:
         replicas_[replica]->Finish(event.at);
+        while (!held_.empty() && TrySubmit(held_.front(), event.at)) held_.pop_front();
         events_.Push(event.at, Phase::kSchedule, event.subject);
         break;
       case Phase::kSchedule:
@@ -58,14 +59,19 @@ void Engine::PullArrival() {
 
 void Engine::HandleArrival() {
   const traces::Request request = *next_;
-  const std::size_t replica = router_->Route(replicas_);
-  collector_.OnArrival(request.arrival, request.id, static_cast<std::int32_t>(replica),
-                       request.prompt, request.output);
-  replicas_[replica]->Submit(request);
-  if (!replicas_[replica]->busy()) {
-    events_.Push(request.arrival, Phase::kSchedule, static_cast<std::int64_t>(replica));
-  }
+  collector_.OnArrival(request.arrival, request.id, /*replica=*/-1, request.prompt, request.output);
+  if (!held_.empty() || !TrySubmit(request, request.arrival)) held_.push_back(request);
   PullArrival();
+}
+
+bool Engine::TrySubmit(const traces::Request& request, SimTime now) {
+  const std::optional<std::size_t> replica = router_->Route(replicas_);
+  if (!replica) return false;
+  collector_.OnRouted(request.id, static_cast<std::int32_t>(*replica));
+  replicas_[*replica]->Submit(request);
+  if (!replicas_[*replica]->busy())
+    events_.Push(now, Phase::kSchedule, static_cast<std::int64_t>(*replica));
+  return true;
 }
 
 void Engine::Wake(std::size_t replica, SimTime now) {

@@ -5,6 +5,7 @@
 // nothing was lost.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -41,6 +42,8 @@ class Engine {
  private:
   void PullArrival();
   void HandleArrival();
+  // Hands the request to the replica that the router chooses; false if it chooses none.
+  bool TrySubmit(const traces::Request& request, SimTime now);
   void Wake(std::size_t replica, SimTime now);
 
   std::vector<std::unique_ptr<Replica>> replicas_;
@@ -50,6 +53,7 @@ class Engine {
   EngineHooks hooks_;
   des::EventQueue events_;
   std::optional<traces::Request> next_;
+  std::deque<traces::Request> held_;  // arrived, and no replica took them yet
 };
 
 }  // namespace sparseserve::serving

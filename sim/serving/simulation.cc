@@ -14,6 +14,7 @@
 #include "sim/scheduler/offload_memory.h"
 #include "sim/scheduler/paged_memory.h"
 #include "sim/serving/simulated_executor.h"
+#include "sim/serving/time_scale.h"
 
 namespace sparseserve::serving {
 namespace {
@@ -126,14 +127,14 @@ SimulatedExecutorConfig ExecutorConfig(const SystemConfig& config,
           .save = config.choice.save,
           .layer_segmented = config.choice.prefill == scheduler::PrefillMode::kLayerSegmented,
           .host_overhead = config.host_overhead,
-          .duplex_bandwidth = config.machine.link.duplex_bandwidth};
+          .duplex_bandwidth = config.machine.link.duplex_bandwidth / config.time_scale};
 }
 
 cost::CostModel MakeCosts(const SystemConfig& config) {
   const std::int64_t gpus = config.replicas * config.tensor_parallel;
   return {config.model,
-          config.machine,
-          config.calibration,
+          StretchTimes(config.machine, config.time_scale),
+          StretchTimes(config.calibration, config.time_scale),
           {.tensor_parallel = config.tensor_parallel,
            .gpus_sharing_host = std::min(config.machine.num_gpus, gpus)}};
 }
@@ -240,9 +241,16 @@ std::vector<RunResult::OverlapPoint> OverlapOf(const SystemConfig& config,
 
 }  // namespace
 
+double WorkloadBounds::rate() const {
+  if (num_requests < 2 || last_arrival == first_arrival) return 0;
+  return static_cast<double>(num_requests - 1) / (last_arrival - first_arrival).value();
+}
+
 WorkloadBounds ScanWorkload(traces::RequestStream& requests) {
   WorkloadBounds bounds;
   while (const std::optional<traces::Request> request = requests.Next()) {
+    if (bounds.num_requests == 0) bounds.first_arrival = request->arrival;
+    bounds.last_arrival = request->arrival;
     ++bounds.num_requests;
     bounds.longest_output = std::max(bounds.longest_output, request->output);
     if (request->prompt > bounds.longest_prompt) {
@@ -330,8 +338,8 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
                                                  geometry.num_layers, memory.Release(),
                                                  std::move(executor), collector));
   }
-  Engine engine(std::move(replicas), MakeRouter(config.router), requests, collector,
-                {.progress = options.progress, .pace = options.pace});
+  Engine engine(std::move(replicas), MakeRouter(config.router, config.scheduling.max_requests),
+                requests, collector, {.progress = options.progress, .pace = options.pace});
   engine.Run();
   SimTime saves_done;
   for (const Executor* executor : executors) {

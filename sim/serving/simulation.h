@@ -59,6 +59,10 @@ struct WorkloadBounds {
   Tokens longest_prompt;
   Tokens longest_output;
   std::int64_t longest_prompt_id = 0;
+  SimTime first_arrival, last_arrival;
+
+  // Requests per second between the first and the last arrival; 0 if they coincide.
+  double rate() const;
 };
 WorkloadBounds ScanWorkload(traces::RequestStream& requests);
 

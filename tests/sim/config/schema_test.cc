@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "sim/config/experiment.h"
 #include "sim/config/machine_loader.h"
+#include "sim/config/plan_file.h"
+#include "sim/config/sweep_file.h"
 
 namespace sparseserve::config {
 namespace {
@@ -99,9 +102,20 @@ std::string Tables() {
     });
     text += Table("Workload, `source: " + name + "`", rows);
   }
+  const std::string sweep_path = testing::TempDir() + "schema_sweep.yaml";
+  const std::string experiment = std::filesystem::absolute("configs/run/longbench.yaml").string();
+  std::ofstream(sweep_path) << "{name: x, experiment: " << experiment
+                            << ", axes: [{zip: [{key: memory.eviction, values: [lru]}]}]}\n";
+  const std::string plan_path = testing::TempDir() + "schema_plan.yaml";
+  std::ofstream(plan_path) << "{name: x, experiment: " << experiment
+                           << ", slo: {definition: vllm, ttft: 1s}}\n";
+  Schema sweep, plan;
+  LoadSweepFile(sweep_path, {}, ".", "", &sweep);
+  LoadPlanFile(plan_path, {}, ".", &plan);
   Schema system, machine;
   LoadSystem("configs/systems/sparseserve.yaml", &system);
   LoadMachine("models/hardware/configs/gh200.yaml", &machine);
+  text += Table("Sweep", Rows(sweep, false)) + Table("Plan", Rows(plan, false));
   return text + Table("System", Rows(system, false)) + Table("Machine", Rows(machine, false));
 }
 

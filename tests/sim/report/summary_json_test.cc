@@ -54,7 +54,7 @@ TEST(SummaryJsonTest, HasTheFieldsOfTheContractInTheirOrder) {
        {"system", "model", "hardware", "calibration", "fidelity", "seed", "saturated",
         "extrapolated", "scheduling_delay", "batch", "kv", "time_share", "iterations", "perf",
         // not of the contract
-        "schema", "slo_attainment", "selection", "replicas", "memory_per_gpu", "lane_busy",
+        "schema", "slo_attainment", "warmup_requests", "selection", "replicas", "memory_per_gpu", "lane_busy",
         "overlap", "eviction_replay_block_loads", "cost_provenance"})
     expected.push_back(name);
   EXPECT_EQ(KeysOf(json), expected);

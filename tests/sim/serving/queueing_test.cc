@@ -49,7 +49,7 @@ metrics::Collector Serve(const std::vector<SimTime>& arrivals, Seconds service,
   for (const SimTime at : arrivals)
     requests.push_back({static_cast<std::int64_t>(requests.size()), at, Tokens(16), Tokens(1)});
   FixedStream stream(std::move(requests));
-  Engine engine(std::move(replicas), MakeRouter(router), stream, collector);
+  Engine engine(std::move(replicas), MakeRouter(router, 1), stream, collector);
   engine.Run();
   return collector;
 }

@@ -22,7 +22,7 @@ struct UnitBits {
 
 struct Group {
   std::vector<UnitBits> bits;  // of 64 units each
-  std::vector<Slot> slot_of;   // per unit; of no meaning when it is not resident
+  std::vector<Slot> slot_of;   // per unit: where it is, or was before its eviction; else kNoSlot
   WindowUnion window;          // units selected in the last steps
   std::uint32_t num_uses = 0;  // Select calls
   bool in_use = false;         // selected since BeginLayer: its selected units may not be evicted

@@ -109,7 +109,7 @@ void KvCache::Impl::AddUnits(Request& request, RequestIndex index, std::int64_t 
   for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
     Group& group = state.groups[GroupOf(index, layer)];
     group.bits.resize((num_units + 63) / 64);
-    group.slot_of.resize(num_units);
+    group.slot_of.resize(num_units, kNoSlot);
     group.window.Resize(static_cast<std::int64_t>(num_units));
   }
 }

@@ -68,7 +68,8 @@ struct Load {
 struct KvCacheStats {
   std::int64_t touches =
       0;  // units selected, summed over all steps: logical, most of them cost nothing
-  std::int64_t loads = 0;  // units copied from DRAM because they were selected and not resident
+  std::int64_t loads = 0;    // units copied from DRAM because they were selected and not resident
+  std::int64_t reloads = 0;  // loads of units that had been resident and were evicted
   std::int64_t evictions = 0;
   std::int64_t hbm_peak_slots = 0;    // reserved + resident
   std::int64_t dram_peak_blocks = 0;  // rows

@@ -85,6 +85,7 @@ void KvCache::Impl::LoadGroup(GroupIndex index, std::int64_t limit, std::vector<
     const Unit unit = placed[i];
     const Slot slot = slots.Take();
     group.bits[unit >> 6].resident |= std::uint64_t{1} << (unit & 63);
+    stats.reloads += group.slot_of[unit] != kNoSlot;
     group.slot_of[unit] = slot;
     num_dirty += unit >= group.first_dirty;
     if (loads != nullptr) loads->push_back({request, layer, unit, slot});

@@ -33,7 +33,7 @@ void LaneClock::EndTransfer(const char* name, std::int64_t layer) {
   transfer.layer = layer;
 }
 
-void LaneClock::Harvest(SimTime start, serving::IterationResult& result,
+void LaneClock::Harvest(SimTime start, double prefill_share, serving::IterationResult& result,
                         serving::Timeline* timeline) {
   if (intervals_.empty()) return;
   intervals_.back().end->Synchronize();
@@ -57,7 +57,11 @@ void LaneClock::Harvest(SimTime start, serving::IterationResult& result,
       time.host += length - waited;
       draw(serving::Lane::kCompute, interval.name, at, at + waited, interval.layer);
     } else {
-      (interval.part == Part::kAttention ? time.attention : time.compute) += length;
+      const bool prefill = interval.part == Part::kPrefillAttention;
+      const bool attention = prefill || interval.part == Part::kDecodeAttention;
+      (attention ? time.attention : time.compute) += length;
+      if (prefill) time.prefill_attention += length;
+      if (interval.part == Part::kCompute) time.prefill_compute += length * prefill_share;
       draw(serving::Lane::kCompute, interval.name, at, at + length, interval.layer);
     }
     at += length;

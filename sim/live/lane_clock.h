@@ -10,7 +10,15 @@
 
 namespace sparseserve::live {
 
-enum class Part : std::uint8_t { kCompute, kAttention, kLoadStall, kSaveStall };
+// `kCompute` is shared by prefill tokens and decodes, `kSelect` is the decodes' own.
+enum class Part : std::uint8_t {
+  kCompute,
+  kSelect,
+  kPrefillAttention,
+  kDecodeAttention,
+  kLoadStall,
+  kSaveStall
+};
 
 class LaneClock {
  public:
@@ -29,9 +37,11 @@ class LaneClock {
   kernels::EventPtr last_transfer() const { return transfers_.back().end; }
 
   // Waits for the compute lane and adds the iteration's times to `result`; copies that are still
-  // under way are added to the result of a later iteration. Draws into `timeline`, if any, from
+  // under way are added to the result of a later iteration. `prefill_share` is that of shared
+  // compute. Draws into `timeline`, if any, from
   // `start` on.
-  void Harvest(SimTime start, serving::IterationResult& result, serving::Timeline* timeline);
+  void Harvest(SimTime start, double prefill_share, serving::IterationResult& result,
+               serving::Timeline* timeline);
 
  private:
   struct Interval {

@@ -81,7 +81,7 @@ EventPtr LiveExecutor::SelectAndLoad(std::int64_t layer, const EventPtr& before)
   if (batch_.num_choosing > 0 && sparse(layer)) before->Synchronize();
   if (!offloads() && config_.geometry.budget_blocks == 0) return nullptr;
   if (offloads()) cache_->BeginLayer();
-  const std::int64_t touches = offloads() ? cache_->stats().touches : 0;
+  const kvcache::KvCacheStats counted = offloads() ? cache_->stats() : kvcache::KvCacheStats{};
   for (const std::size_t row : batch_.plan_order) {
     const DecodeRow& decode = batch_.decodes[row];
     current_row_ = row;
@@ -91,12 +91,13 @@ EventPtr LiveExecutor::SelectAndLoad(std::int64_t layer, const EventPtr& before)
     if (offloads()) cache_->Select(decode.request, layer, delta_.added, delta_.removed);
   }
   if (!offloads()) return nullptr;
-  result_.touches += cache_->stats().touches - touches;
+  result_.touches += cache_->stats().touches - counted.touches;
   loads_.clear();
   std::int64_t count = 0;
   while (!cache_->LoadMisses(count, &loads_)) WaitForOldestSave();
   if (count == 0) return nullptr;
   result_.loads += count;
+  result_.reloads += cache_->stats().reloads - counted.reloads;
   result_.h2d_bytes += config_.geometry.unit_bytes * count;
   // Prompts that were saved layer by layer count as saved before their last bytes are in DRAM.
   EventPtr& saved = layer_saved_[static_cast<std::size_t>(layer)];
@@ -185,7 +186,7 @@ void LiveExecutor::AttendDecodes(std::int64_t layer, const EventPtr& loaded) {
                             .max_row_blocks = longest,
                             .output = attended_.data(),
                             .lse = nullptr});
-  clock_.Mark(Part::kAttention, "decode attention", layer);
+  clock_.Mark(Part::kDecodeAttention, "decode attention", layer);
 }
 
 }  // namespace sparseserve::live

@@ -235,7 +235,7 @@ serving::IterationResult LiveExecutor::Execute(SimTime start, const IterationPla
     LeaveRun(run);
   }
   Sample();
-  clock_.Harvest(start + Seconds(before.count()), result_, timeline_);
+  clock_.Harvest(start + Seconds(before.count()), work_.PrefillShare(), result_, timeline_);
   result_.time.host += Seconds(before.count());
   result_.time.duration += Seconds(before.count());
   for (std::size_t row = 0; row < batch_.decodes.size(); ++row)

@@ -139,7 +139,7 @@ void LiveExecutor::RunLayer(std::int64_t layer) {
   EventPtr scored;
   if (batch_.num_choosing > 0 && sparse(layer)) ScoreAndChoose(layer);
   if (!batch_.decodes.empty()) scored = backend_.Record(Lane::kCompute);
-  clock_.Mark(Part::kCompute, "select", layer);
+  clock_.Mark(Part::kSelect, "select", layer);
   if (prefills) AttendPrefills(layer);
   if (!batch_.decodes.empty()) AttendDecodes(layer, SelectAndLoad(layer, scored));
   model_.OutputAndMlp(layer, attended_.data(), hidden_.data(), batch_.rows);
@@ -328,7 +328,7 @@ void LiveExecutor::AttendPrefills(std::int64_t layer) {
                                .output = attended_.data() + rows.row * q_row_bytes_,
                                .lse = nullptr});
   }
-  clock_.Mark(Part::kAttention, "prefill attention", layer);
+  clock_.Mark(Part::kPrefillAttention, "prefill attention", layer);
 }
 
 }  // namespace sparseserve::live

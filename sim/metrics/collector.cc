@@ -48,10 +48,14 @@ void Collector::OnScheduled(SimTime now, std::int64_t id) {
   --waiting_;
   record.was_scheduled = true;
   record.scheduled = now;
+  attribution_.OnScheduled(now, record);
 }
+
+void Collector::OnPrefill(SimTime now, std::int64_t id) { attribution_.OnPrefill(now, At(id)); }
 
 void Collector::OnToken(SimTime now, std::int64_t id) {
   RequestRecord& record = At(id);
+  attribution_.OnToken(now, record);
   if (record.produced == Tokens(0)) {
     record.first_token = now;
     counts_.input_tokens += record.prompt.value();
@@ -65,7 +69,9 @@ void Collector::OnToken(SimTime now, std::int64_t id) {
 }
 
 void Collector::OnPreempted(std::int64_t id) {
-  ++At(id).preemptions;
+  RequestRecord& record = At(id);
+  ++record.preemptions;
+  attribution_.OnPreempted(record);
   ++preemptions_;
 }
 
@@ -77,6 +83,7 @@ void Collector::OnFinish(SimTime now, std::int64_t id, bool failed) {
   ++counts_.finished;
   record.finish = now;
   record.failed = failed;
+  attribution_.OnFinish(record);
 }
 
 void Collector::OnIteration(const IterationRecord& record) {
@@ -89,6 +96,7 @@ void Collector::OnIteration(const IterationRecord& record) {
   t.batch_max = std::max(t.batch_max, batch);
   t.prefill_token_layers += record.prefill_token_layers;
   t.block_loads += record.block_loads;
+  t.block_reloads += record.block_reloads;
   t.block_touches += record.block_touches;
   t.h2d_bytes += record.h2d_bytes;
   t.d2h_bytes += record.d2h_bytes;
@@ -100,6 +108,7 @@ void Collector::OnIteration(const IterationRecord& record) {
   t.h2d_busy += record.h2d_busy;
   t.d2h_busy += record.d2h_busy;
   t.scatter_busy += record.scatter_busy;
+  attribution_.OnIteration(record);
   if (sink_ != nullptr) sink_->OnIteration(record);
 }
 
@@ -125,6 +134,7 @@ void Collector::CheckConservation() const {
   SPARSESERVE_CHECK(sojourn == system_area_,
                     "Little's law: time in system and its integral differ");
   SPARSESERVE_CHECK(queued == waiting_area_, "Little's law: time in queue and its integral differ");
+  attribution_.CheckSums(requests_);
 }
 
 double Collector::MeanWaiting(bool second_half) const {

@@ -1,6 +1,6 @@
 // Collects what a run produces: per request, per iteration, and the counters that must balance.
 //
-// It holds about 100 bytes a request and 4 bytes an output token (exact quantiles of the token gaps
+// It holds about 200 bytes a request and 4 bytes an output token (exact quantiles of the token gaps
 // need them); iterations are handed on, not kept. Latencies run from arrival.
 #pragma once
 
@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "sim/core/units.h"
+#include "sim/metrics/attribution.h"
+#include "sim/metrics/time_parts.h"
 
 namespace sparseserve::metrics {
 
@@ -25,6 +27,9 @@ struct RequestRecord {
   Tokens produced;
   bool was_scheduled = false;
   bool failed = false;
+  bool redoing = false;  // preempted after its first token, and no token since
+  SimTime worked_until;  // up to here its time is attributed
+  TimeParts ttft;        // where its time to the first token went
 };
 
 // One iteration of one replica; the columns of iterations.csv.
@@ -39,8 +44,11 @@ struct IterationRecord {
   std::int64_t num_running = 0;  // admitted requests, in the batch or not
   std::int64_t num_waiting = 0;
   Seconds compute, attention, load_stall, save_stall, host;
+  Seconds prefill_compute, prefill_attention;  // of the two above
   std::int64_t block_loads = 0;
+  std::int64_t block_reloads = 0;  // loads of what had been in HBM and was evicted
   std::int64_t block_touches = 0;
+  BatchBound batch_bound = BatchBound::kRequests;
   Bytes h2d_bytes, d2h_bytes;
   Bytes hbm_used, dram_used;
   Seconds h2d_busy, d2h_busy, scatter_busy;
@@ -61,6 +69,7 @@ struct IterationTotals {
   std::int64_t decode_tokens = 0;  // decode steps of all requests
   std::int64_t prefill_token_layers = 0;
   std::int64_t block_loads = 0;
+  std::int64_t block_reloads = 0;
   std::int64_t block_touches = 0;
   Bytes h2d_bytes, d2h_bytes;
   Seconds compute, attention, load_stall, save_stall, host;
@@ -94,12 +103,15 @@ class Collector {
   void OnArrival(SimTime now, std::int64_t id, std::int32_t replica, Tokens prompt, Tokens output);
   void OnRouted(std::int64_t id, std::int32_t replica);
   void OnScheduled(SimTime now, std::int64_t id);
+  // The iteration that ends now has worked on the request's prompt; before its token, if any.
+  void OnPrefill(SimTime now, std::int64_t id);
   void OnToken(SimTime now, std::int64_t id);
   void OnPreempted(std::int64_t id);
   void OnFinish(SimTime now, std::int64_t id, bool failed);
+  // Before the calls for the requests that the iteration worked on.
   void OnIteration(const IterationRecord& record);
-  // Aborts when something was lost or made up: requests, tokens, time in system (Little's law,
-  // exact in integer ns).
+  // Aborts when something was lost or made up: requests, tokens, time in system (Little's law) and
+  // where it went, exact in integer ns.
   void CheckConservation() const;
 
   const std::vector<RequestRecord>& requests() const { return requests_; }
@@ -108,6 +120,7 @@ class Collector {
   // Meaningful once more requests than those of the warm-up have arrived.
   const MeasuringWindow& window() const { return window_; }
   std::int64_t num_finished() const { return counts_.finished; }
+  const Attribution& attribution() const { return attribution_; }
   std::int64_t preemptions() const { return preemptions_; }
   SimTime end() const { return last_change_; }
   // Time-averaged number of requests waiting for their first iteration, in each half of the arrival
@@ -127,6 +140,7 @@ class Collector {
   std::vector<RequestRecord> requests_;
   std::vector<float> token_gaps_ms_;
   IterationTotals totals_;
+  Attribution attribution_;
   std::int64_t preemptions_ = 0;
   std::int64_t in_system_ = 0;
   std::int64_t waiting_ = 0;  // for their first iteration

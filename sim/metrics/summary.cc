@@ -86,6 +86,17 @@ void AddTimeShares(Summary& s) {
   share.idle = std::max(0.0, 1.0 - busy);
 }
 
+void AddBreakdowns(const Collector& collector, Summary& s) {
+  constexpr double kSlowest = 0.01;
+  const GapHistogram gaps = collector.attribution().Gaps();
+  s.breakdown.ttft = SlowestFirstTokens(collector.requests(), 1);
+  s.breakdown.slowest_ttft = SlowestFirstTokens(collector.requests(), kSlowest);
+  s.breakdown.itl = gaps.Slowest(1);
+  s.breakdown.slowest_itl = gaps.Slowest(kSlowest);
+  s.iteration_bounds = collector.attribution().iteration_bounds();
+  s.batch_bounds = collector.attribution().batch_bounds();
+}
+
 }  // namespace
 
 Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int64_t num_replicas,
@@ -137,6 +148,7 @@ Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int6
         static_cast<double>(good) / static_cast<double>(num_requests - window.warmup_requests);
   }
   AddTimeShares(s);
+  AddBreakdowns(collector, s);
   return s;
 }
 

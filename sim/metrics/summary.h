@@ -82,6 +82,12 @@ struct Summary {
   struct {
     double compute = 0, attention = 0, load_stall = 0, save_stall = 0, host = 0, idle = 0;
   } time_share;  // of duration x replicas
+  // Where time to the first token and between tokens went: on average, and for the slowest 1 %.
+  struct {
+    Breakdown ttft, itl, slowest_ttft, slowest_itl;
+  } breakdown;
+  std::array<BoundShare, kNumIterationBounds> iteration_bounds{};
+  std::array<BoundShare, kNumBatchBounds> batch_bounds{};
   PerfFigures perf;
 };
 

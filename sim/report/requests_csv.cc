@@ -7,7 +7,15 @@ namespace {
 
 constexpr std::string_view kHeader =
     "id,replica,arrival_s,scheduled_s,first_token_s,finish_s,prompt_tokens,output_tokens,ttft_ms,"
-    "tpot_ms,e2el_ms,scheduling_delay_s,preemptions,failed\n";
+    "tpot_ms,e2el_ms,scheduling_delay_s,preemptions,failed";
+
+// The parts of the time to the first token, in the order of metrics::Part.
+std::string Header() {
+  std::string header(kHeader);
+  for (const std::string_view part : metrics::kPartNames)
+    header += ",ttft_" + std::string(part) + "_ms";
+  return header + "\n";
+}
 
 void AddLatencies(const metrics::RequestRecord& r, CsvRow& row) {
   if (r.failed) {
@@ -33,12 +41,14 @@ void AddRequest(const metrics::RequestRecord& r, CsvRow& row) {
   AddLatencies(r, row);
   r.was_scheduled ? row.AddSeconds(r.scheduled.ns() - r.arrival.ns()) : row.AddEmpty();
   row.Add(std::int64_t{r.preemptions}).Add(std::int64_t{r.failed});
+  for (const std::int64_t part_ns : r.ttft.ns)
+    r.failed ? row.AddEmpty() : row.AddMilliseconds(part_ns);
 }
 
 }  // namespace
 
 void WriteRequestsCsv(const std::vector<metrics::RequestRecord>& requests, AtomicFile& file) {
-  file.Append(kHeader);
+  file.Append(Header());
   CsvRow row;
   for (const metrics::RequestRecord& request : requests) {
     AddRequest(request, row);

@@ -71,6 +71,8 @@ class KvMemory {
 
   // --- one iteration ---
   virtual void BeginPlan() {}
+  // Whether what was refused last was refused by DRAM; otherwise it was HBM.
+  virtual bool RefusedByDram() const { return false; }
 
   // --- working-set control (Algorithm 1), in HBM units ---
   // HBM that decode working sets and prefills share.

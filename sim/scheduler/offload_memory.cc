@@ -82,6 +82,11 @@ void OffloadMemory::ReleaseSpace(Holding& holding) {
   cache_.Release(holding.space, holding.space.size());
 }
 
+bool OffloadMemory::ReserveDram(RequestIndex index, std::int64_t blocks) {
+  refused_by_dram_ = !cache_.ReserveDram(index, blocks);
+  return !refused_by_dram_;
+}
+
 bool OffloadMemory::ReserveMetadata(Holding& holding, std::int64_t slots) {
   const std::int64_t more = slots - holding.metadata.size();
   if (more <= 0) return true;
@@ -91,6 +96,7 @@ bool OffloadMemory::ReserveMetadata(Holding& holding, std::int64_t slots) {
 }
 
 bool OffloadMemory::Admit(RequestIndex index, const RequestState& request) {
+  refused_by_dram_ = false;
   Holding& holding = At(index);
   SPARSESERVE_CHECK(!holding.live, "a request is admitted twice");
   const std::int64_t blocks = BlocksOf(request.prefill_target);
@@ -105,7 +111,7 @@ bool OffloadMemory::Admit(RequestIndex index, const RequestState& request) {
   const bool chunked = config_.prefill == PrefillMode::kChunked;
   if (!FitsBesideDecodes(metadata + (chunked ? 0 : promised))) return false;
   cache_.AddRequest(index);
-  if (!cache_.ReserveDram(index, blocks) || !ReserveMetadata(holding, metadata) ||
+  if (!ReserveDram(index, blocks) || !ReserveMetadata(holding, metadata) ||
       !(chunked || ReserveSpace(holding, promised))) {
     holding.live = true;
     Release(index);
@@ -119,6 +125,7 @@ bool OffloadMemory::Admit(RequestIndex index, const RequestState& request) {
 }
 
 Grow OffloadMemory::GrowPrefill(const PrefillPiece& piece, const RequestState&) {
+  refused_by_dram_ = false;
   if (config_.prefill == PrefillMode::kLayerSegmented) return Grow::kDone;
   Holding& holding = At(piece.request);
   const std::int64_t slots = BlocksOf(piece.end) * geometry_.lanes();
@@ -145,6 +152,7 @@ void OffloadMemory::FinishPrefill(RequestIndex index, const RequestState& reques
 }
 
 Grow OffloadMemory::GrowDecode(RequestIndex index, const RequestState& request, SaveTicket ticket) {
+  refused_by_dram_ = false;
   Holding& holding = At(index);
   const std::int64_t blocks = BlocksOf(request.context());
   const std::int64_t layer_slots = FloorSlots(blocks);
@@ -155,7 +163,7 @@ Grow OffloadMemory::GrowDecode(RequestIndex index, const RequestState& request, 
   }
   while (cache_.num_blocks(index) < blocks) {
     const std::int64_t next = cache_.num_blocks(index) + 1;
-    if (!cache_.ReserveDram(index, next)) return Grow::kFull;
+    if (!ReserveDram(index, next)) return Grow::kFull;
     if (!ReserveMetadata(holding, MetadataSlots(next)) || !cache_.AppendBlock(index))
       return Grow::kDefer;
   }

@@ -37,6 +37,7 @@ class OffloadMemory : public KvMemory {
   void Release(RequestIndex index) override;
 
   void BeginPlan() override;
+  bool RefusedByDram() const override { return refused_by_dram_; }
 
   std::int64_t AvailableUnits() const override;
   std::int64_t HeldUnits() const override { return space_slots_; }
@@ -78,6 +79,7 @@ class OffloadMemory : public KvMemory {
   bool FitsBesideDecodes(std::int64_t slots) const;
   bool ReserveSpace(Holding& holding, std::int64_t slots);
   void ReleaseSpace(Holding& holding);
+  bool ReserveDram(RequestIndex index, std::int64_t blocks);
   bool ReserveMetadata(Holding& holding, std::int64_t slots);
   Holding& At(RequestIndex index);
   const Holding& At(RequestIndex index) const { return holdings_[static_cast<std::size_t>(index)]; }
@@ -89,6 +91,7 @@ class OffloadMemory : public KvMemory {
   std::int64_t promised_slots_ = 0;  // of all prefills in progress
   std::int64_t space_slots_ = 0;     // what they hold
   std::int64_t metadata_slots_ = 0;
+  bool refused_by_dram_ = false;
   std::int64_t layer_slots_ = 0;  // one layer's selection of the decodes planned so far
 };
 

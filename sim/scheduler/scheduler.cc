@@ -6,6 +6,8 @@
 
 namespace sparseserve::scheduler {
 
+using metrics::BatchBound;
+
 Scheduler::Scheduler(const SchedulerConfig& config, std::int64_t num_layers, KvMemory& memory,
                      std::vector<RequestState>& table)
     : config_(config), num_layers_(num_layers), memory_(memory), table_(table) {
@@ -34,6 +36,7 @@ const IterationPlan& Scheduler::Plan(bool saves_pending) {
 void Scheduler::FormBatch() {
   plan_.decodes.clear();
   plan_.prefills.clear();
+  batch_bound_ = BatchBound::kRequests;
   memory_.BeginPlan();
   CollectCandidates();
   if (config_.working_set_control) FilterByWorkingSet();
@@ -53,13 +56,20 @@ void Scheduler::FormBatch() {
   }
 }
 
+void Scheduler::NoteMemoryBound() {
+  NoteBound(memory_.RefusedByDram() ? BatchBound::kDram : BatchBound::kHbm);
+}
+
 void Scheduler::CollectCandidates() {
   candidates_.clear();
   pieces_.clear();
   std::int64_t tokens = config_.max_batch_tokens.value();
   for (const RequestIndex index : running_) {
-    if (tokens == 0) break;
     if (At(index).stage != Stage::kDecode) continue;
+    if (tokens == 0) {
+      NoteBound(BatchBound::kMaxBatchTokens);
+      break;
+    }
     candidates_.push_back({index, 0, 0, false});
     --tokens;
   }
@@ -70,7 +80,11 @@ void Scheduler::CollectCandidates() {
     if (At(index).stage == Stage::kPrefill) AddCandidate(index, false, token_layers);
   }
   std::int64_t seats = config_.max_requests - num_running();
-  for (auto it = waiting_.begin(); it != waiting_.end() && seats > 0; ++it, --seats) {
+  for (auto it = waiting_.begin(); it != waiting_.end(); ++it, --seats) {
+    if (seats <= 0) {
+      NoteBound(BatchBound::kMaxRequests);
+      break;
+    }
     const std::size_t before = candidates_.size();
     AddCandidate(*it, true, token_layers);
     if (candidates_.size() == before) break;  // the budget is spent
@@ -83,6 +97,7 @@ void Scheduler::AddCandidate(RequestIndex index, bool waiting, std::int64_t& tok
   // budget.
   PlanPrefill(config_.prefill, index, At(index), num_layers_, token_layers,
               /*cut_layers=*/first == 0, pieces_);
+  if (pieces_.size() == first || !pieces_.back().completes) NoteBound(BatchBound::kMaxBatchTokens);
   if (pieces_.size() == first) return;
   for (std::size_t i = first; i < pieces_.size(); ++i) token_layers -= pieces_[i].TokenLayers();
   candidates_.push_back({index, first, pieces_.size() - first, waiting});
@@ -99,7 +114,10 @@ void Scheduler::FilterByWorkingSet() {
             ? memory_.DecodeNeed(candidate.index, request)
             : memory_.PrefillNeed(pieces_[candidate.first_piece + candidate.num_pieces - 1],
                                   request);
-    if (used + need > available && kept > 0) continue;
+    if (used + need > available && kept > 0) {
+      NoteBound(BatchBound::kWorkingSet);
+      continue;
+    }
     used += need;
     candidates_[kept++] = candidate;
   }
@@ -109,7 +127,11 @@ void Scheduler::FilterByWorkingSet() {
 void Scheduler::CommitDecode(RequestIndex index) {
   while (true) {
     const Grow grown = memory_.GrowDecode(index, At(index), plan_.ticket);
-    if (grown == Grow::kDone) plan_.decodes.push_back(index);
+    if (grown == Grow::kDone) {
+      plan_.decodes.push_back(index);
+    } else {
+      NoteMemoryBound();
+    }
     if (grown != Grow::kFull) return;
     const RequestIndex victim = running_.back();
     if (victim == index && running_.size() == 1) {
@@ -124,13 +146,17 @@ void Scheduler::CommitDecode(RequestIndex index) {
 void Scheduler::CommitPrefill(const Candidate& candidate) {
   const PrefillPiece* pieces = &pieces_[candidate.first_piece];
   for (std::size_t i = 0; i < candidate.num_pieces; ++i) {
-    if (memory_.GrowPrefill(pieces[i], At(candidate.index)) != Grow::kDone) return;
+    if (memory_.GrowPrefill(pieces[i], At(candidate.index)) != Grow::kDone)
+      return NoteMemoryBound();
     plan_.prefills.push_back(pieces[i]);
   }
 }
 
 bool Scheduler::AdmitWaiting(RequestIndex index) {
-  if (!memory_.Admit(index, At(index))) return false;
+  if (!memory_.Admit(index, At(index))) {
+    NoteMemoryBound();
+    return false;
+  }
   At(index).stage = Stage::kPrefill;
   waiting_.erase(std::find(waiting_.begin(), waiting_.end(), index));
   running_.push_back(index);

@@ -14,10 +14,12 @@
 // The scheduler never knows which executor runs, nor how long an output will be.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <vector>
 
+#include "sim/metrics/time_parts.h"
 #include "sim/scheduler/kv_memory.h"
 #include "sim/scheduler/prefill.h"
 #include "sim/scheduler/request_state.h"
@@ -60,6 +62,9 @@ class Scheduler {
   // are no longer known here.
   const std::vector<RequestIndex>& failed() const { return failed_; }
 
+  // What kept the last plan from holding more.
+  metrics::BatchBound batch_bound() const { return batch_bound_; }
+
   std::int64_t num_waiting() const { return static_cast<std::int64_t>(waiting_.size()); }
   std::int64_t num_running() const { return static_cast<std::int64_t>(running_.size()); }
 
@@ -72,6 +77,9 @@ class Scheduler {
   };
 
   void FormBatch();
+  // Something stayed out of the batch for this reason.
+  void NoteBound(metrics::BatchBound bound) { batch_bound_ = std::max(batch_bound_, bound); }
+  void NoteMemoryBound();
   void CollectCandidates();
   void FilterByWorkingSet();
   void CommitDecode(RequestIndex index);
@@ -91,6 +99,7 @@ class Scheduler {
   std::deque<RequestIndex> waiting_;
   std::vector<RequestIndex> running_;  // in order of admission
   IterationPlan plan_;
+  metrics::BatchBound batch_bound_ = metrics::BatchBound::kRequests;
   std::vector<RequestIndex> admitted_, preempted_, failed_;
   std::vector<Candidate> candidates_;  // scratch of Plan()
   std::vector<PrefillPiece> pieces_;   // scratch of Plan()

@@ -19,8 +19,10 @@ using scheduler::RequestState;
 // Where the time of one iteration went. The parts sum up to `duration`.
 struct IterationTime {
   Seconds duration;
-  Seconds compute;     // projections, MLP, logits, scoring and top-k
-  Seconds attention;   // prefill and decode attention
+  Seconds compute;    // projections, MLP, logits, scoring and top-k
+  Seconds attention;  // prefill and decode attention
+  // Of the two above, what prefill cost; linear layers are shared by tokens.
+  Seconds prefill_compute, prefill_attention;
   Seconds load_stall;  // compute waits for selected blocks
   Seconds save_stall;  // compute waits for room to save into
   Seconds host;        // the engine's own work between two iterations; the GPU idles
@@ -32,6 +34,7 @@ struct IterationResult {
   Seconds d2h_busy;
   Seconds scatter_busy;      // CPU threads
   std::int64_t loads = 0;    // units
+  std::int64_t reloads = 0;  // of them, units that had been in HBM and were evicted
   std::int64_t touches = 0;  // units selected
   Bytes h2d_bytes;
   Bytes d2h_bytes;

@@ -63,4 +63,14 @@ void IterationWork::BuildRuns(const scheduler::IterationPlan& plan,
   }
 }
 
+double IterationWork::PrefillShare() const {
+  double prefill = 0, all = 0;
+  for (const LayerRun& run : runs_) {
+    const auto layers = static_cast<double>(run.end - run.begin);
+    prefill += layers * static_cast<double>(run.prefill_tokens.value());
+    all += layers * static_cast<double>(run.prefill_tokens.value() + decode_.num_requests);
+  }
+  return all > 0 ? prefill / all : 0;
+}
+
 }  // namespace sparseserve::serving

@@ -47,6 +47,8 @@ class IterationWork {
   const DecodeWork& decode() const { return decode_; }
   // Requests that produce a token: decodes and completing prefills.
   Tokens output_tokens() const { return output_tokens_; }
+  // Of prefill in all tokens, each counted in every layer that it passes.
+  double PrefillShare() const;
 
  private:
   void BuildRuns(const scheduler::IterationPlan& plan, const scheduler::KvGeometry& geometry);

@@ -72,12 +72,16 @@ void Replica::RecordPlan(const IterationPlan& plan, SimTime now, const Iteration
   }
   record_.num_running = scheduler_.num_running();
   record_.num_waiting = scheduler_.num_waiting();
+  record_.batch_bound = scheduler_.batch_bound();
   record_.compute = result.time.compute;
   record_.attention = result.time.attention;
+  record_.prefill_compute = result.time.prefill_compute;
+  record_.prefill_attention = result.time.prefill_attention;
   record_.load_stall = result.time.load_stall;
   record_.save_stall = result.time.save_stall;
   record_.host = result.time.host;
   record_.block_loads = result.loads;
+  record_.block_reloads = result.reloads;
   record_.block_touches = result.touches;
   record_.h2d_bytes = result.h2d_bytes;
   record_.d2h_bytes = result.d2h_bytes;
@@ -104,6 +108,7 @@ void Replica::Finish(SimTime now) {
     }
   };
   for (const scheduler::PrefillPiece& piece : plan_.prefills) {
+    collector_.OnPrefill(now, table_[static_cast<std::size_t>(piece.request)].id);
     if (!piece.completes) continue;
     executor_->BeginDecode(piece.request, table_[static_cast<std::size_t>(piece.request)]);
     decoding_[static_cast<std::size_t>(piece.request)] = 1;

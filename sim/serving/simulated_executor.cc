@@ -89,7 +89,10 @@ IterationResult SimulatedExecutor::Execute(SimTime start, const IterationPlan& p
     }
   }
   if (work_.output_tokens() > Tokens(0)) {
-    Compute(Take(costs_.Head(work_.output_tokens())), result_.time.compute, "head", -1);
+    const Seconds head = Take(costs_.Head(work_.output_tokens()));
+    Compute(head, result_.time.compute, "head", -1);
+    const Tokens decodes(work_.decode().num_requests);
+    result_.time.prefill_compute += head * (1 - decodes / work_.output_tokens());
   }
   if (cache_ != nullptr) {
     pending_.push_back({plan.ticket, saves_done_});
@@ -111,6 +114,7 @@ SimulatedExecutor::LayerCost SimulatedExecutor::CostOf(const LayerRun& run, std:
   const Tokens batch = run.prefill_tokens + Tokens(decode.num_requests);
   LayerCost cost;
   if (batch == Tokens(0)) return cost;
+  cost.prefill_share = run.prefill_tokens / batch;
   cost.projection = Take(costs_.Projection(batch));
   cost.output_mlp = Take(costs_.OutputAndMlp(layer, batch));
   if (!run.spans.empty()) cost.prefill_attention = Take(costs_.PrefillAttention(run.spans));
@@ -181,6 +185,9 @@ void SimulatedExecutor::RunResident(const LayerRun& run) {
     const Seconds compute = (cost.projection + cost.select + cost.output_mlp) * layers;
     const Seconds attention = (cost.prefill_attention + cost.decode_attention) * layers;
     result_.time.compute += compute;
+    result_.time.prefill_compute +=
+        (cost.projection + cost.output_mlp) * layers * cost.prefill_share;
+    result_.time.prefill_attention += cost.prefill_attention * layers;
     result_.time.attention += attention;
     elapsed_ += compute;
     elapsed_ += attention;
@@ -233,6 +240,7 @@ void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool
         std::min(load, prefill_attention) * (costs_.ComputeSlowdown(config_.load) - 1);
   }
   Compute(prefill_attention, result_.time.attention, "prefill attention", layer);
+  result_.time.prefill_attention += prefill_attention;
   if (loaded > now()) {
     const Seconds stall = loaded - now();
     if (timeline_ != nullptr) timeline_->Add(Lane::kCompute, "load stall", now(), loaded, layer);
@@ -241,12 +249,13 @@ void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool
   }
   Compute(cost.decode_attention, result_.time.attention, "decode attention", layer);
   Compute(cost.output_mlp, result_.time.compute, "output and MLP", layer);
+  result_.time.prefill_compute += (cost.projection + cost.output_mlp) * cost.prefill_share;
 }
 
 std::int64_t SimulatedExecutor::SelectAndLoad(std::int64_t layer, const IterationPlan& plan,
                                               const std::vector<RequestState>& table) {
   if (plan.decodes.empty()) return 0;
-  const std::int64_t touches_before = cache_->stats().touches;
+  const kvcache::KvCacheStats before = cache_->stats();
   cache_->BeginLayer();
   for (const RequestIndex index : plan.decodes) {
     const Tokens context = table[static_cast<std::size_t>(index)].context();
@@ -266,7 +275,8 @@ std::int64_t SimulatedExecutor::SelectAndLoad(std::int64_t layer, const Iteratio
     StallForSaves(pending_.front().done);
   }
   result_.loads += loads;
-  result_.touches += cache_->stats().touches - touches_before;
+  result_.reloads += cache_->stats().reloads - before.reloads;
+  result_.touches += cache_->stats().touches - before.touches;
   return loads;
 }
 
@@ -292,8 +302,9 @@ void SimulatedExecutor::IssueSave(const LayerCost& cost, std::int64_t layer, boo
     layer_saved_[static_cast<std::size_t>(layer)] = done;
   }
   // A save that uses SMs slows what runs beside it.
-  Compute(cost.save * (costs_.ComputeSlowdown(config_.save) - 1), result_.time.compute,
-          "save interference", layer);
+  const Seconds slowed = cost.save * (costs_.ComputeSlowdown(config_.save) - 1);
+  Compute(slowed, result_.time.compute, "save interference", layer);
+  result_.time.prefill_compute += slowed * cost.prefill_share;
 }
 
 // Puts `loads` units on the H2D lane, not before `ready`; returns how long they take.

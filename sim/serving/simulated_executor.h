@@ -63,6 +63,7 @@ class SimulatedExecutor : public Executor {
   // What a layer of one run and kind costs; the same for every layer of that kind.
   struct LayerCost {
     Seconds projection, select, prefill_attention, decode_attention, output_mlp;
+    double prefill_share = 0;  // of the tokens
     Seconds save, scatter;
     Bytes saved;
   };

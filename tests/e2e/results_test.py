@@ -68,6 +68,17 @@ class SchemaTest(BinaryTest):
         self.assertEqual(summary["iterations"], len(iterations))
         mean = sum(float(row["ttft_ms"]) for row in requests) / 20
         self.assertAlmostEqual(summary["mean_ttft_ms"], mean, places=5)
+        parts = [key for key in requests[0] if key.startswith("ttft_") and key != "ttft_ms"]
+        for row in requests:
+            self.assertAlmostEqual(sum(float(row[key]) for key in parts), float(row["ttft_ms"]),
+                                   places=6)
+        for latency in ("ttft", "itl"):
+            breakdown = summary[f"{latency}_breakdown_ms"]
+            mean = summary[f"mean_{latency}_ms"]
+            self.assertAlmostEqual(sum(breakdown.values()) / mean, 1, places=6)
+        for bound in ("iteration_bound", "batch_bound"):
+            counts = sum(share["iterations"] for share in summary[bound].values())
+            self.assertEqual(counts, len(iterations))
         loads = sum(int(row["block_loads"]) for row in iterations)
         touches = sum(int(row["block_touches"]) for row in iterations)
         self.assertEqual(summary["kv"]["block_loads"], loads)

@@ -26,6 +26,25 @@ TEST(KvCacheTest, WithRoomForAllOnlyColdLoadsHappen) {
   EXPECT_EQ(hbm.cache.stats().touches, 2 + 2 + 1 + 1);
 }
 
+TEST(KvCacheTest, OnlyLoadsOfEvictedUnitsAreReloads) {
+  OneLayer hbm(2);
+  hbm.AddSaved(0, 4);
+  hbm.Step(0, {0, 1});
+  EXPECT_EQ(hbm.cache.stats().reloads, 0) << "saved, never in HBM";
+  hbm.Step(0, {2}, {0, 1});  // evicts 0 or 1
+  EXPECT_EQ(hbm.cache.stats().evictions, 1);
+  hbm.Step(0, {0, 1}, {2});
+  EXPECT_EQ(hbm.cache.stats().loads, 4);
+  EXPECT_EQ(hbm.cache.stats().reloads, 1);
+  hbm.cache.RemoveRequest(0);
+  hbm.AddResident(0, 1);
+  hbm.AddSaved(1, 2);
+  hbm.Step(1, {0, 1});  // evicts the block that was computed in HBM
+  hbm.Step(0, {0});
+  EXPECT_EQ(hbm.cache.stats().loads, 7);
+  EXPECT_EQ(hbm.cache.stats().reloads, 2) << "an index starts anew with its next request";
+}
+
 TEST(KvCacheTest, UnitsInUseAreNotEvictedUntilTheNextLayer) {
   OneLayer hbm(3);
   hbm.AddSaved(0, 4);

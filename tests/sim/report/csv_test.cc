@@ -46,16 +46,19 @@ std::string RequestsText(const std::vector<metrics::RequestRecord>& requests) {
 
 constexpr char kRequestsHeader[] =
     "id,replica,arrival_s,scheduled_s,first_token_s,finish_s,prompt_tokens,output_tokens,ttft_ms,"
-    "tpot_ms,e2el_ms,scheduling_delay_s,preemptions,failed\n";
+    "tpot_ms,e2el_ms,scheduling_delay_s,preemptions,failed,ttft_queue_ms,ttft_held_ms,"
+    "ttft_prefill_compute_ms,ttft_decode_compute_ms,ttft_prefill_attention_ms,"
+    "ttft_decode_attention_ms,ttft_load_stall_ms,ttft_eviction_stall_ms,ttft_save_stall_ms,"
+    "ttft_host_ms,ttft_recompute_ms\n";
 
 TEST(RequestsCsvTest, HasOneLinePerRequest) {
   metrics::Collector collector;
   RunThreeRequests(collector);
   EXPECT_EQ(RequestsText(collector.requests()),
             std::string(kRequestsHeader) +
-                "0,0,0,0,0.1,0.25,100,3,100,75,250,0,0,0\n"
-                "1,0,0.05,0.1,0.3,0.4,200,2,250,100,350,0.05,1,0\n"
-                "2,0,0.1,0.4,0.5,0.5,50,1,400,,400,0.3,0,0\n");
+                "0,0,0,0,0.1,0.25,100,3,100,75,250,0,0,0,0,0,60,0,40,0,0,0,0,0,0\n"
+                "1,0,0.05,0.1,0.3,0.4,200,2,250,100,350,0.05,1,0,50,200,0,0,0,0,0,0,0,0,0\n"
+                "2,0,0.1,0.4,0.5,0.5,50,1,400,,400,0.3,0,0,300,100,0,0,0,0,0,0,0,0,0\n");
 }
 
 TEST(RequestsCsvTest, FailedRequestHasNoLatencies) {
@@ -68,8 +71,8 @@ TEST(RequestsCsvTest, FailedRequestHasNoLatencies) {
   collector.OnFinish(Ms(6), 1, true);
   EXPECT_EQ(RequestsText(collector.requests()),
             std::string(kRequestsHeader) +
-                "0,1,0.001,,,0.005,10,0,,,,,0,1\n"
-                "1,1,0.002,0.003,0.004,0.006,10,1,,,,0.001,0,1\n");
+                "0,1,0.001,,,0.005,10,0,,,,,0,1,,,,,,,,,,,\n"
+                "1,1,0.002,0.003,0.004,0.006,10,1,,,,0.001,0,1,,,,,,,,,,,\n");
 }
 
 TEST(IterationsCsvTest, HasOneLinePerIteration) {

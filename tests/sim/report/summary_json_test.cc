@@ -54,8 +54,10 @@ TEST(SummaryJsonTest, HasTheFieldsOfTheContractInTheirOrder) {
        {"system", "model", "hardware", "calibration", "fidelity", "seed", "saturated",
         "extrapolated", "scheduling_delay", "batch", "kv", "time_share", "iterations", "perf",
         // not of the contract
-        "schema", "slo_attainment", "warmup_requests", "selection", "replicas", "memory_per_gpu", "lane_busy",
-        "overlap", "eviction_replay_block_loads", "cost_provenance"})
+        "schema", "slo_attainment", "warmup_requests", "selection", "replicas", "memory_per_gpu",
+        "lane_busy", "overlap", "eviction_replay_block_loads", "cost_provenance",
+        "ttft_breakdown_ms", "itl_breakdown_ms", "ttft_slowest_1pct", "itl_slowest_1pct",
+        "iteration_bound", "batch_bound", "block_reloads"})
     expected.push_back(name);
   EXPECT_EQ(KeysOf(json), expected);
   EXPECT_THAT(KeysOf(json["scheduling_delay"]), ElementsAre("mean_s", "p95_s", "p99_s"));
@@ -156,6 +158,27 @@ TEST(SummaryJsonTest, LabelsAndExtensionsAreCopied) {
   EXPECT_EQ(json["overlap"], Json::parse(R"([{"window": 1, "asked": 0.8, "realised": 0.79}])"));
   EXPECT_EQ(json["cost_provenance"], Json::parse(R"(["h2d.flash: published"])"));
   EXPECT_DOUBLE_EQ(json["lane_busy"]["h2d_s"], 0.03);
+}
+
+TEST(SummaryJsonTest, BreakdownsSumUpToTheLatenciesAndBoundsToTheIterations) {
+  const Json json = Json::parse(SummaryJson(RunOf()));
+  // Queue 0, 50, 300; the first request's iteration is 60 and 40; the others' 200 and 100 are held.
+  EXPECT_EQ(json["ttft_breakdown_ms"], Json::parse(R"({"queue": 116.66666666666667, "held": 100.0,
+      "prefill_compute": 20.0, "decode_compute": 0.0, "prefill_attention": 13.333333333333334,
+      "decode_attention": 0.0, "load_stall": 0.0, "eviction_stall": 0.0, "save_stall": 0.0,
+      "host": 0.0, "recompute": 0.0})"));
+  EXPECT_NEAR(json["itl_breakdown_ms"]["held"], 250.0 / 3, 1e-9);
+  EXPECT_FALSE(json["itl_breakdown_ms"].contains("queue"));
+  const Json& slowest = json["ttft_slowest_1pct"];  // request 2
+  EXPECT_EQ(slowest["samples"], 1);
+  EXPECT_DOUBLE_EQ(slowest["from_ms"], 400);
+  EXPECT_DOUBLE_EQ(slowest["mean_ms"], 400);
+  EXPECT_DOUBLE_EQ(slowest["breakdown_ms"]["queue"], 300);
+  EXPECT_NEAR(json["itl_slowest_1pct"]["mean_ms"], 100, 1e-9);
+  EXPECT_EQ(json["iteration_bound"]["compute"],
+            Json::parse(R"({"iterations": 2, "time_s": 0.25})"));
+  EXPECT_EQ(json["batch_bound"]["requests"]["iterations"], 2);
+  EXPECT_EQ(json["block_reloads"], 0);
 }
 
 TEST(SummaryJsonTest, EqualRunsGiveEqualBytesPerfApart) {

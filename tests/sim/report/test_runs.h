@@ -17,11 +17,22 @@ inline SimTime Ms(std::int64_t ms) { return SimTime(ms * 1'000'000); }
 // request 0       0          0  100, 150, 250     100    75  50, 100    250
 // request 1      50        100  300, 400          250   100  100        350
 // request 2     100        400  500               400     -             400
-// Two iterations of 1 and 2 requests, the second with a decode: 40 units selected, 10 loaded.
+// Two iterations of 1 and 2 requests, the second with a decode: 40 units selected, 10 loaded. The
+// tokens after 100 ms come from no iteration here: their time counts as held.
 inline void RunThreeRequests(metrics::Collector& c) {
   c.OnArrival(Ms(0), 0, 0, Tokens(100), Tokens(3));
   c.OnScheduled(Ms(0), 0);
   c.OnArrival(Ms(50), 1, 0, Tokens(200), Tokens(2));
+  metrics::IterationRecord it;
+  it.begin = Ms(0);
+  it.end = Ms(100);
+  it.num_prefills = 1;
+  it.compute = Seconds(0.06);
+  it.attention = Seconds(0.04);
+  it.prefill_compute = it.compute;
+  it.prefill_attention = it.attention;
+  c.OnIteration(it);
+  c.OnPrefill(Ms(100), 0);
   c.OnToken(Ms(100), 0);
   c.OnScheduled(Ms(100), 1);
   c.OnArrival(Ms(100), 2, 0, Tokens(50), Tokens(1));
@@ -36,13 +47,6 @@ inline void RunThreeRequests(metrics::Collector& c) {
   c.OnToken(Ms(500), 2);
   c.OnFinish(Ms(500), 2, false);
 
-  metrics::IterationRecord it;
-  it.begin = Ms(0);
-  it.end = Ms(100);
-  it.num_prefills = 1;
-  it.compute = Seconds(0.06);
-  it.attention = Seconds(0.04);
-  c.OnIteration(it);
   it = {};
   it.index = 1;
   it.begin = Ms(100);

@@ -20,6 +20,7 @@ class FakeMemory : public KvMemory {
   std::map<RequestIndex, std::int64_t> needs;
   std::int64_t available = 0;
   std::int64_t held = 0;
+  bool refused_by_dram = false;
   std::set<RequestIndex> live;
   std::vector<RequestIndex> finished_prefills;
 
@@ -41,6 +42,7 @@ class FakeMemory : public KvMemory {
   void Release(RequestIndex index) override {
     SPARSESERVE_CHECK(live.erase(index) == 1, "released but not held");
   }
+  bool RefusedByDram() const override { return refused_by_dram; }
   std::int64_t AvailableUnits() const override { return available; }
   std::int64_t HeldUnits() const override { return held; }
   std::int64_t DecodeNeed(RequestIndex index, const RequestState&) const override {

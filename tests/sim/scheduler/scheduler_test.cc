@@ -246,5 +246,44 @@ TEST(SchedulerTest, TicketsNumberTheIterationsThatRunFromOne) {
   EXPECT_EQ(bench.Step().ticket, 3u);
 }
 
+TEST(SchedulerTest, TheBoundOfABatchIsWhatKeptWorkOutOfIt) {
+  using metrics::BatchBound;
+  FakeBench bench(Config(3, 100));
+  const auto bound = [&] {
+    bench.Step();
+    return bench.scheduler.batch_bound();
+  };
+  bench.Add(10);
+  EXPECT_EQ(bound(), BatchBound::kRequests);
+  bench.Add(150);
+  EXPECT_EQ(bound(), BatchBound::kMaxBatchTokens) << "a chunk is not the whole prompt";
+  EXPECT_EQ(bound(), BatchBound::kRequests);
+  bench.Add(10);
+  bench.Add(10);
+  EXPECT_EQ(bound(), BatchBound::kMaxRequests);
+  bench.Add(200);
+  bench.scheduler.Finish(0);
+  bench.scheduler.Finish(1);
+  bench.memory.admits = [](RequestIndex) { return false; };
+  EXPECT_EQ(bound(), BatchBound::kHbm);
+  bench.memory.refused_by_dram = true;
+  EXPECT_EQ(bound(), BatchBound::kDram);
+  bench.memory.admits = [](RequestIndex) { return true; };
+  bench.memory.refused_by_dram = false;
+  bench.memory.grows_decode = [](RequestIndex) { return Grow::kDefer; };
+  EXPECT_EQ(bound(), BatchBound::kHbm) << "memory before the budget of tokens";
+}
+
+TEST(SchedulerTest, DecodesBeyondMaxBatchTokensAreBoundByThem) {
+  FakeBench bench(Config(8, 3));
+  for (int i = 0; i < 3; ++i) bench.Add(1);
+  bench.Step();
+  bench.Step();
+  EXPECT_EQ(bench.scheduler.batch_bound(), metrics::BatchBound::kRequests);
+  bench.Add(1);
+  bench.Step();
+  EXPECT_EQ(bench.scheduler.batch_bound(), metrics::BatchBound::kMaxBatchTokens);
+}
+
 }  // namespace
 }  // namespace sparseserve::scheduler

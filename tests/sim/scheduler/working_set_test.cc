@@ -55,6 +55,7 @@ TEST_F(WorkingSetTest, ASkippedRequestKeepsItsStateAndRunsWhenThereIsRoom) {
   bench_.memory.available = 100;
   const Tokens before = bench_.At(1).generated;
   EXPECT_THAT(bench_.Step().decodes, ElementsAre(0));
+  EXPECT_EQ(bench_.scheduler.batch_bound(), metrics::BatchBound::kWorkingSet);
   EXPECT_EQ(bench_.At(1).generated, before);
   EXPECT_EQ(bench_.At(1).stage, Stage::kDecode);
   EXPECT_THAT(bench_.scheduler.preempted(), IsEmpty());

@@ -18,6 +18,8 @@ TEST(SimulatedExecutorTest, AResidentPrefillIsItsLayersAndOneTokenOfLogits) {
               kTolerance);
   EXPECT_NEAR(r.time.attention.value(), (Prefill(bench.costs, 400, 1000) * kLayers).value(),
               kTolerance);
+  EXPECT_NEAR(r.time.prefill_compute.value(), r.time.compute.value(), kTolerance);
+  EXPECT_NEAR(r.time.prefill_attention.value(), r.time.attention.value(), kTolerance);
   EXPECT_EQ(r.time.host, kHost);
   EXPECT_EQ(r.h2d_busy + r.d2h_busy, Seconds(0));
 }
@@ -43,6 +45,7 @@ TEST(SimulatedExecutorTest, ASparseDecodeScoresChoosesAndAttendsToTheBudget) {
               ((Linear(c, 2) + select) * kLayers + c.Head(Tokens(2)).time).value(), kTolerance);
   EXPECT_NEAR(r.time.attention.value(),
               (c.DecodeAttention(2, Tokens(501 + 2048), true).time * kLayers).value(), kTolerance);
+  EXPECT_EQ(r.time.prefill_compute + r.time.prefill_attention, Seconds(0));
 }
 
 TEST(SimulatedExecutorTest, DenseLayersAttendToEverythingAndChooseNothing) {
@@ -66,6 +69,27 @@ TEST(SimulatedExecutorTest, PrefillAndDecodesShareTheGemms) {
   const cost::CostModel& c = bench.costs;
   EXPECT_NEAR(r.time.compute.value(), (Linear(c, 1001) * kLayers + c.Head(Tokens(2)).time).value(),
               kTolerance);
+  // By tokens: 1000 of 1001 in the layers, 1 of 2 in the head.
+  EXPECT_NEAR(r.time.prefill_compute.value(),
+              (Linear(c, 1001) * kLayers * (1000.0 / 1001) + c.Head(Tokens(2)).time * 0.5).value(),
+              kTolerance);
+  EXPECT_NEAR(r.time.prefill_attention.value(), (Prefill(c, 0, 1000) * kLayers).value(),
+              kTolerance);
+}
+
+// The offloaded path goes layer by layer; its shares are those of the resident one.
+TEST(SimulatedExecutorTest, PrefillHasTheSameShareWhereKvIsOffloaded) {
+  for (const bool offloads : {false, true}) {
+    Bench bench(Config(kBudget), offloads);
+    bench.AddDecoding(5000);
+    bench.AddPrompt(1000);
+    const IterationResult r =
+        bench.Run({.ticket = 1, .decodes = {0}, .prefills = {Whole(1, 0, 1000, false)}});
+    EXPECT_NEAR(r.time.prefill_compute.value(),
+                (Linear(bench.costs, 1001) * kLayers * (1000.0 / 1001)).value(), kTolerance);
+    EXPECT_NEAR(r.time.prefill_attention.value(), (Prefill(bench.costs, 0, 1000) * kLayers).value(),
+                kTolerance);
+  }
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ OffloadMemory::OffloadMemory(const KvGeometry& geometry, const OffloadMemoryConf
     : geometry_(geometry),
       config_(config),
       capacity_units_(HbmUnits(geometry, config)),
-      cache_(CacheConfig(geometry, config)) {}
+      cache_(CacheConfig(geometry, config)),
+      layer_units_(static_cast<std::size_t>(geometry.sampling.layer_stride), 0) {}
 
 OffloadMemory::Holding& OffloadMemory::At(RequestIndex index) {
   if (static_cast<std::size_t>(index) >= holdings_.size())
@@ -47,11 +48,14 @@ std::int64_t OffloadMemory::PrefillUnits(Tokens prompt) const {
   return blocks * geometry_.heads + CeilDiv(activations.value(), geometry_.unit_bytes.value());
 }
 
+// The selection of a tracked layer weighs as that of its stratum.
+std::int64_t OffloadMemory::LayerUnits(std::int64_t blocks) const {
+  return geometry_.heads * geometry_.sampling.layer_stride * geometry_.LayerBlocks(blocks);
+}
+
 std::int64_t OffloadMemory::FloorUnits(std::int64_t blocks) const {
   // One layer's selection, and the newest block of all layers, which is dirty until it is saved.
-  // The selection of a tracked layer weighs as that of its stratum.
-  return geometry_.heads * geometry_.sampling.layer_stride * geometry_.LayerBlocks(blocks) +
-         geometry_.lanes();
+  return LayerUnits(blocks) + geometry_.lanes();
 }
 
 std::string OffloadMemory::WhyNever(Tokens prompt) const {
@@ -73,7 +77,8 @@ std::string OffloadMemory::WhyNever(Tokens prompt) const {
 }
 
 bool OffloadMemory::FitsBesideDecodes(std::int64_t units) const {
-  return space_units_ + metadata_units_ + layer_units_ + units <= capacity_units_;
+  return space_units_ + metadata_units_ + widest_layer_units_ + tail_units_ + units <=
+         capacity_units_;
 }
 
 bool OffloadMemory::ReserveUpTo(std::int64_t units, Reserved& reserved, std::int64_t& total) {
@@ -157,11 +162,14 @@ void OffloadMemory::FinishPrefill(RequestIndex index, const RequestState& reques
 Grow OffloadMemory::GrowDecode(RequestIndex index, const RequestState& request, SaveTicket ticket) {
   Holding& holding = At(index);
   const std::int64_t blocks = BlocksOf(request.context());
-  const std::int64_t layer_units = FloorUnits(blocks);
+  std::int64_t& layer_units =
+      layer_units_[static_cast<std::size_t>(geometry_.sampling.OffsetOf(request.id))];
+  const std::int64_t with_own = layer_units + LayerUnits(blocks);
+  const std::int64_t widest = std::max(widest_layer_units_, with_own);
   const std::int64_t metadata =
       std::max<std::int64_t>(0, MetadataUnits(blocks) - holding.metadata.units);
-  if (!FitsBesideDecodes(metadata + layer_units)) {
-    return layer_units_ > 0 ? Grow::kDefer : Grow::kFull;
+  if (!FitsBesideDecodes(metadata + widest - widest_layer_units_ + geometry_.lanes())) {
+    return tail_units_ > 0 ? Grow::kDefer : Grow::kFull;
   }
   while (cache_.num_blocks(index) < blocks) {
     const std::int64_t next = cache_.num_blocks(index) + 1;
@@ -171,7 +179,9 @@ Grow OffloadMemory::GrowDecode(RequestIndex index, const RequestState& request, 
       return Grow::kDefer;
     }
   }
-  layer_units_ += layer_units;
+  layer_units = with_own;
+  widest_layer_units_ = widest;
+  tail_units_ += geometry_.lanes();
   cache_.MarkTailDirty(index, ticket);
   return Grow::kDone;
 }
@@ -186,7 +196,8 @@ void OffloadMemory::Release(RequestIndex index) {
 }
 
 void OffloadMemory::BeginPlan() {
-  layer_units_ = 0;
+  std::fill(layer_units_.begin(), layer_units_.end(), 0);
+  widest_layer_units_ = tail_units_ = 0;
   cache_.BeginLayer();  // nothing is in use between two iterations
 }
 

@@ -11,8 +11,8 @@
 //
 // All counts here are units of all lanes. The cache tracks those of the sampled lanes in an equal
 // share of the slots (lane_sampling.h), so decisions do not depend on the sampling, but for what
-// the cache estimates (working sets) and one reserve: with layers left out, the batch of a tracked
-// layer takes a larger part of the cache at once.
+// the cache estimates (working sets) and one reserve: with layers left out, the requests that have
+// the same layer tracked take more than their part of the cache at once.
 #pragma once
 
 #include <vector>
@@ -88,6 +88,7 @@ class OffloadMemory : public KvMemory {
   }
   std::int64_t MetadataUnits(std::int64_t blocks) const;
   std::int64_t PrefillUnits(Tokens prompt) const;      // at its largest
+  std::int64_t LayerUnits(std::int64_t blocks) const;  // one layer's selection of a decode
   std::int64_t FloorUnits(std::int64_t blocks) const;  // one decode of that context, alone
   // Whether that much can be reserved and leave the decodes planned so far their layer's selection.
   bool FitsBesideDecodes(std::int64_t units) const;
@@ -107,7 +108,11 @@ class OffloadMemory : public KvMemory {
   std::int64_t promised_units_ = 0;  // of all prefills in progress
   std::int64_t space_units_ = 0;     // what they hold
   std::int64_t metadata_units_ = 0;
-  std::int64_t layer_units_ = 0;  // one layer's selection of the decodes planned so far
+  // Of the decodes planned so far: one layer's selection, by the layer that a request has tracked,
+  // the largest of these, and the newest blocks.
+  std::vector<std::int64_t> layer_units_;
+  std::int64_t widest_layer_units_ = 0;
+  std::int64_t tail_units_ = 0;
 };
 
 }  // namespace sparseserve::scheduler

@@ -27,15 +27,8 @@ class Runner {
   void Run(const IterationPlan& plan, const std::vector<RequestState>& table) {
     if (cache_ == nullptr) return;
     for (std::int64_t layer = 0; layer < geometry_.tracked_layers(); ++layer) {
-      cache_->BeginLayer();
-      for (const RequestIndex index : plan.decodes) {
-        Select(index, layer, table[static_cast<std::size_t>(index)].context());
-      }
-      std::int64_t loads = 0;
-      if (!cache_->LoadMisses(loads)) {
-        Complete(last_);
-        if (!cache_->LoadMisses(loads)) ADD_FAILURE() << "one layer's selection has no room";
-      }
+      for (std::int64_t offset = 0; offset < geometry_.sampling.layer_stride; ++offset)
+        RunLayer(layer, offset, plan, table);
     }
     Complete(last_);
     last_ = plan.ticket;
@@ -44,6 +37,20 @@ class Runner {
   }
 
  private:
+  // One tracked layer, of the requests that have it tracked.
+  void RunLayer(std::int64_t layer, std::int64_t offset, const IterationPlan& plan,
+                const std::vector<RequestState>& table) {
+    cache_->BeginLayer();
+    for (const RequestIndex index : plan.decodes) {
+      const RequestState& request = table[static_cast<std::size_t>(index)];
+      if (geometry_.sampling.OffsetOf(request.id) != offset) continue;
+      Select(index, layer, request.context());
+    }
+    std::int64_t loads = 0;
+    if (cache_->LoadMisses(loads)) return;
+    Complete(last_);
+    if (!cache_->LoadMisses(loads)) ADD_FAILURE() << "one layer's selection has no room";
+  }
   // The newest blocks within the budget: [first, blocks) of every head.
   void Select(RequestIndex index, std::int64_t layer, Tokens context) {
     const std::int64_t blocks = BlocksFor(context, geometry_.block_tokens).value();

@@ -126,9 +126,12 @@ TEST(SampledFidelityTest, ThrashSurvivesTheSampling) {
     const metrics::IterationTotals& totals = exact.summary.totals;
     ASSERT_GT(totals.block_loads, totals.block_touches / 3) << "no thrash";
     for (const double share : {0.125, 1.0 / 64}) {
-      if (share < 0.125 && pool < 2'000'000'000) continue;  // fewer decodes fit in the sample
       SCOPED_TRACE(std::to_string(pool) + " B, share " + std::to_string(share));
-      ExpectClose(exact, Simulate(Sampled(config, share), requests).result, {0.01, 0.02});
+      // Four lanes in a pool that few batches fill: which requests share a tracked layer decides
+      // how many decodes fit.
+      const bool coarse = share < 0.125 && pool < 2'000'000'000;
+      ExpectClose(exact, Simulate(Sampled(config, share), requests).result,
+                  coarse ? Bounds{0.05, 0.05} : Bounds{0.01, 0.02});
     }
   }
 }
@@ -159,7 +162,7 @@ TEST(SampledFidelityTest, EveryPolicyIsClose) {
     SCOPED_TRACE(eviction);
     SystemConfig config = Pressed("vllm-so-ft");
     config.memory.eviction = eviction;
-    const Requests requests = Mixed(16, 120);
+    const Requests requests = Mixed(10, 120);
     ExpectClose(Simulate(config, requests).result,
                 Simulate(Sampled(config, 0.125), requests).result, {0.01, 0.03});
   }

@@ -159,6 +159,13 @@ int Live(const Arguments& arguments) {
       LoadExperimentFile(values, "live", "try configs/live/small.yaml");
   LiveOptions run = ReadOptions(values);
   if (run.out.empty()) run.out = "out/" + experiment.name;
+  if (experiment.systems.front().fidelity.sampled) {
+    throw InputError({.where = config::PlaceOf(experiment.source, "fidelity.mode"),
+                      .key = "fidelity.mode",
+                      .what = "a live run serves every lane",
+                      .expected = "exact",
+                      .hint = ""});
+  }
   try {
     const serving::WorkloadBounds bounds =
         serving::ScanWorkload(*traces::OpenWorkload(experiment.workload));

@@ -112,6 +112,16 @@ void PrintReplays(const std::vector<serving::RunResult>& results) {
   }
 }
 
+// The first system that is sampled speaks for all: they share a model.
+void PrintFidelity(const std::vector<serving::RunResult>& results) {
+  for (const serving::RunResult& result : results) {
+    const std::string& fidelity = result.summary.labels.fidelity;
+    if (!fidelity.starts_with("sampled")) continue;
+    std::cout << "fidelity " << fidelity << " in systems with KV in DRAM\n";
+    return;
+  }
+}
+
 void PrintResults(const config::Experiment& experiment,
                   const std::vector<serving::RunResult>& results, const std::string& json) {
   if (json == "-") {
@@ -125,7 +135,9 @@ void PrintResults(const config::Experiment& experiment,
   }
   const serving::SystemConfig& first = experiment.systems.front();
   std::cout << experiment.name << ": " << first.model.name << " on " << first.machine.name << ", "
-            << results.front().budget.Explain() << "\n\n";
+            << results.front().budget.Explain() << "\n";
+  if (first.fidelity.sampled) PrintFidelity(results);
+  std::cout << "\n";
   if (results.size() == 1) {
     std::cout << report::ResultBlock(results.front().summary);
     PrintReplays(results);
@@ -158,11 +170,12 @@ void CheckRecordable(const config::Experiment& experiment) {
   const serving::SystemChoice& first = experiment.systems.front().choice;
   if (first.kv_home != serving::KvHome::kDram) what = first.name + " keeps all KV in HBM";
   if (experiment.systems.size() != 1) what = "the experiment runs several systems";
+  if (experiment.systems.front().fidelity.sampled) what = "fidelity.mode is sampled";
   if (what.empty()) return;
   throw InputError({.where = {},
                     .key = "--record-selection",
                     .what = what,
-                    .expected = "one system with its KV in DRAM",
+                    .expected = "one system with its KV in DRAM, exact",
                     .hint = "add --set 'systems=[sparseserve]'"});
 }
 

@@ -33,6 +33,7 @@ constexpr EnumName<bool> kBatchControls[] = {{"none", false}, {"working-set", tr
 constexpr EnumName<scheduler::PrefillMode> kPrefillModes[] = {
     {"chunked", scheduler::PrefillMode::kChunked},
     {"layer-segmented", scheduler::PrefillMode::kLayerSegmented}};
+constexpr EnumName<bool> kFidelities[] = {{"exact", false}, {"sampled", true}};
 constexpr EnumName<selection::Granularity> kGranularities[] = {
     {"kv-head", selection::Granularity::kKvHead}, {"layer", selection::Granularity::kLayer}};
 
@@ -155,6 +156,20 @@ void ReadMemory(MapReader& root, SystemConfig& system) {
                   {.doc = "w: steps whose selections make the working set", .min = 1, .max = 255});
 }
 
+void ReadFidelity(MapReader& root, serving::FidelityConfig& fidelity) {
+  MapReader reader = root.OptionalMap(
+      "fidelity", "how closely the KV cache of systems with KV in DRAM is simulated");
+  reader.OptionalEnum("mode", fidelity.sampled, kFidelities,
+                      {.doc = "track every unit, or those of some lanes; a lane is a KV head of a "
+                              "layer"});
+  reader.Optional(
+      "share", fidelity.share,
+      {.doc = "sampled: share of lanes and capacity, rounded down to what divides heads "
+              "and layers evenly",
+       .positive = true,
+       .real = RealKind::kFraction});
+}
+
 void ReadServiceLevel(MapReader& root, metrics::ServiceLevel& slo) {
   MapReader reader =
       root.OptionalMap("slo", "limits a request must meet to count for goodput; 0: none");
@@ -223,6 +238,13 @@ void CheckTogether(const SystemConfig& system) {
                       "locality.trace",
                       "'" + system.selection_trace + "' is no file",
                       "a recording made by simulate --record-selection",
+                      ""});
+  }
+  if (system.fidelity.sampled && !system.selection_trace.empty()) {
+    throw InputError({{},
+                      "fidelity.mode",
+                      "a recording (locality.trace) cannot be replayed in sampled lanes",
+                      "exact",
                       ""});
   }
   const std::int64_t inject = system.scheduling.max_inject_token_layers;
@@ -337,6 +359,7 @@ Experiment LoadExperiment(Node root, const std::string& data_root, Schema* schem
   ReadLocality(reader, base);
   ReadScheduler(reader, base);
   ReadMemory(reader, base);
+  ReadFidelity(reader, base.fidelity);
   MapReader engine = reader.OptionalMap("engine", "the serving engine itself");
   engine.Optional("host_overhead", base.host_overhead,
                   {.doc = "host work per iteration that the GPU waits for; an assumption"});

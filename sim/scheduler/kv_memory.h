@@ -9,6 +9,7 @@
 #include <string>
 
 #include "sim/core/units.h"
+#include "sim/scheduler/lane_sampling.h"
 #include "sim/scheduler/request_state.h"
 
 namespace sparseserve::scheduler {
@@ -26,8 +27,11 @@ struct KvGeometry {
   std::int64_t reuse_interval = 1;  // decode steps for which one choice is kept
   std::int64_t dense_layers = 0;    // the first layers select everything
   Bytes hidden_bytes;               // one token's activations between two prefill segments
+  LaneSampling sampling;            // lanes that selection and cache track; default: all
 
   std::int64_t lanes() const { return num_layers * heads; }
+  std::int64_t tracked_layers() const { return num_layers / sampling.layer_stride; }
+  std::int64_t tracked_heads() const { return heads / sampling.head_stride; }  // of such a layer
   Bytes block_row_bytes() const {
     return unit_bytes * lanes();
   }  // one block of all layers and heads

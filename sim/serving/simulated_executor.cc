@@ -255,28 +255,53 @@ void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool
 std::int64_t SimulatedExecutor::SelectAndLoad(std::int64_t layer, const IterationPlan& plan,
                                               const std::vector<RequestState>& table) {
   if (plan.decodes.empty()) return 0;
+  if (config_.geometry.sampling.Leads(layer)) SelectInStratum(layer, plan, table);
+  result_.loads += layer_loads_;
+  result_.touches += layer_touches_;
+  result_.reloads += layer_reloads_;
+  return layer_loads_;
+}
+
+void SimulatedExecutor::SelectInStratum(std::int64_t first_layer, const IterationPlan& plan,
+                                        const std::vector<RequestState>& table) {
+  const scheduler::LaneSampling& sampling = config_.geometry.sampling;
   const kvcache::KvCacheStats before = cache_->stats();
-  cache_->BeginLayer();
-  for (const RequestIndex index : plan.decodes) {
-    const Tokens context = table[static_cast<std::size_t>(index)].context();
-    delta_.Clear();
-    selection_->Step(index, layer, BlocksFor(context, config_.geometry.block_tokens).value(),
-                     delta_);
-    if (layer == metered_layer_ && meter_ != nullptr &&
-        metered_[static_cast<std::size_t>(index)] != 0) {
-      meter_->Observe(static_cast<std::size_t>(index), delta_);
+  std::int64_t loads = 0;
+  for (std::int64_t offset = 0; offset < sampling.layer_stride; ++offset) {
+    bool any = false;
+    for (const RequestIndex index : plan.decodes) {
+      const RequestState& request = table[static_cast<std::size_t>(index)];
+      if (sampling.OffsetOf(request.id) != offset) continue;
+      if (!any) cache_->BeginLayer();
+      any = true;
+      Select(index, first_layer + offset, request.context());
     }
-    cache_->Select(index, layer, delta_.added, delta_.removed);
+    if (any) loads += LoadMisses();
   }
+  layer_loads_ = loads * sampling.head_stride;
+  layer_touches_ = (cache_->stats().touches - before.touches) * sampling.head_stride;
+  layer_reloads_ = (cache_->stats().reloads - before.reloads) * sampling.head_stride;
+}
+
+void SimulatedExecutor::Select(RequestIndex index, std::int64_t layer, Tokens context) {
+  const scheduler::LaneSampling& sampling = config_.geometry.sampling;
+  const std::int64_t stratum = sampling.StratumOf(layer);
+  delta_.Clear();
+  selection_->Step(index, layer, BlocksFor(context, config_.geometry.block_tokens).value(), delta_);
+  if (meter_ != nullptr && stratum == sampling.StratumOf(metered_layer_) &&
+      metered_[static_cast<std::size_t>(index)] != 0) {
+    meter_->Observe(static_cast<std::size_t>(index), delta_);
+  }
+  cache_->Select(index, stratum, delta_.added, delta_.removed);
+}
+
+std::int64_t SimulatedExecutor::LoadMisses() {
   std::int64_t loads = 0;
   while (!cache_->LoadMisses(loads)) {
     // Too much of HBM waits for its save: so does the layer.
     SPARSESERVE_CHECK(!pending_.empty(), "one layer's selection does not fit into HBM");
     StallForSaves(pending_.front().done);
   }
-  result_.loads += loads;
-  result_.reloads += cache_->stats().reloads - before.reloads;
-  result_.touches += cache_->stats().touches - before.touches;
   return loads;
 }
 

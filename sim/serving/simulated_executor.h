@@ -81,8 +81,14 @@ class SimulatedExecutor : public Executor {
                     const std::vector<RequestState>& table);
   void RunLayer(const LayerCost& cost, std::int64_t layer, bool prefills, const IterationPlan& plan,
                 const std::vector<RequestState>& table);
+  // Returns the units that `layer` loads: those of its tracked heads for all its heads. With layers
+  // left out, the first of a stratum does the work of the stratum, and each is given an equal part.
   std::int64_t SelectAndLoad(std::int64_t layer, const IterationPlan& plan,
                              const std::vector<RequestState>& table);
+  void SelectInStratum(std::int64_t first_layer, const IterationPlan& plan,
+                       const std::vector<RequestState>& table);
+  void Select(RequestIndex index, std::int64_t layer, Tokens context);
+  std::int64_t LoadMisses();
   void IssueSave(const LayerCost& cost, std::int64_t layer, bool prefills);
   Seconds IssueLoad(std::int64_t loads, SimTime ready);
   void StallForSaves(SimTime until);
@@ -95,14 +101,17 @@ class SimulatedExecutor : public Executor {
   kvcache::KvCache* cache_;
   selection::SelectionModel* selection_;
   selection::OverlapMeter* meter_;
-  std::int64_t metered_layer_;  // the overlap is measured in one layer only
+  std::int64_t metered_layer_;  // the overlap is measured in one layer only, or in its stratum
   std::vector<char> metered_;   // by request
   Timeline* timeline_;
 
   IterationWork work_;
   selection::SelectionDelta delta_;
-  SimTime start_;    // of the iteration
-  Seconds elapsed_;  // on the compute lane since then
+  SimTime start_;                   // of the iteration
+  Seconds elapsed_;                 // on the compute lane since then
+  std::int64_t layer_loads_ = 0;    // of one layer of the stratum under way, in units of all heads
+  std::int64_t layer_touches_ = 0;  // likewise
+  std::int64_t layer_reloads_ = 0;
   IterationResult result_;
   SimTime h2d_free_, d2h_free_, scatter_free_;
   BytesPerSecond d2h_rate_;  // that the save issued last reaches by itself

@@ -72,7 +72,7 @@ Selection MakeSelection(const SystemConfig& config, const scheduler::KvGeometry&
     selection::LocalityConfig locality = config.locality;
     locality.seed = config.seed;
     made.model = std::make_unique<selection::LocalityModel>(policy, locality, geometry.num_layers,
-                                                            geometry.heads);
+                                                            geometry.tracked_heads());
   }
   if (record != nullptr) {
     made.recorder =
@@ -149,14 +149,21 @@ std::string DescribeSelection(const SystemConfig& config, std::int64_t extrapola
   return text;
 }
 
-metrics::RunLabels MakeLabels(const SystemConfig& config, bool extrapolated,
-                              std::int64_t extrapolated_steps) {
+std::string DescribeFidelity(const SystemConfig& config, const scheduler::KvGeometry& geometry) {
+  if (!config.fidelity.sampled) return "exact";
+  if (config.choice.kv_home == KvHome::kHbm) return "exact: no block leaves HBM";
+  return "sampled: " + std::to_string(geometry.lanes() / geometry.sampling.scale()) + " of " +
+         std::to_string(geometry.lanes()) + " lanes";
+}
+
+metrics::RunLabels MakeLabels(const SystemConfig& config, const scheduler::KvGeometry& geometry,
+                              bool extrapolated, std::int64_t extrapolated_steps) {
   metrics::RunLabels labels;
   labels.system = config.choice.name;
   labels.model = config.model.name;
   labels.hardware = config.machine.name;
   labels.calibration = config.calibration.name;
-  labels.fidelity = "exact";
+  labels.fidelity = DescribeFidelity(config, geometry);
   labels.selection = DescribeSelection(config, extrapolated_steps);
   labels.seed = config.seed;
   labels.extrapolated = extrapolated || extrapolated_steps > 0;
@@ -174,7 +181,9 @@ metrics::KvFigures KvFiguresOf(const scheduler::KvGeometry& geometry,
     kv.hbm_capacity_blocks += memory.capacity_blocks();
     kv.hbm_peak_blocks += memory.hbm_peak_blocks();
     kv.dram_peak_bytes += memory.dram_peak();
-    if (caches[i] != nullptr) kv.evictions += caches[i]->stats().evictions;
+    if (caches[i] != nullptr) {
+      kv.evictions += geometry.sampling.scale() * caches[i]->stats().evictions;
+    }
   }
   return kv;
 }
@@ -188,7 +197,7 @@ void CheckTotals(const SystemConfig& config, const scheduler::KvGeometry& geomet
   for (const kvcache::KvCache* cache : caches) {
     if (cache == nullptr) continue;
     cache->Audit();
-    loads += cache->stats().loads;
+    loads += geometry.sampling.scale() * cache->stats().loads;
   }
   SPARSESERVE_CHECK(totals.h2d_bytes == geometry.unit_bytes * loads,
                     "bytes over the link and loads counted by the cache differ");
@@ -290,6 +299,10 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   if (config.choice.kv_home == KvHome::kDram) result.dram_for_kv = DramForKv(config);
   const scheduler::KvGeometry geometry = ComputeGeometry(config);
   const bool simulated = !options.make_executor;
+  SPARSESERVE_CHECK(geometry.sampling.scale() == 1 ||
+                        (simulated && options.imposed == nullptr &&
+                         options.record_selection.empty() && config.selection_trace.empty()),
+                    "only the locality model selects in sampled lanes");
   std::optional<cost::CostModel> costs;
   if (simulated) result.cost_provenance = costs.emplace(MakeCosts(config)).Provenance();
   selection::OverlapMeter meter;
@@ -351,7 +364,8 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   for (const std::string& policy : config.memory.replay_evictions) {
     RunResult::EvictionReplay replay{policy, 0};
     for (const auto& recorder : recorders)
-      replay.block_loads += kvcache::ReplayLoads(recorder.trace(), policy);
+      replay.block_loads +=
+          geometry.sampling.scale() * kvcache::ReplayLoads(recorder.trace(), policy);
     if (offloads) result.eviction_replays.push_back(replay);
   }
 
@@ -362,7 +376,7 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
     if (selection.replay != nullptr) extrapolated_steps += selection.replay->extrapolated_steps();
   }
   if (config.choice.attention == Attention::kSparse) result.overlap = OverlapOf(config, meter);
-  metrics::RunLabels labels = MakeLabels(config, extrapolated, extrapolated_steps);
+  metrics::RunLabels labels = MakeLabels(config, geometry, extrapolated, extrapolated_steps);
   if (!simulated) {
     labels.fidelity = "measured";
     if (!replays) labels.selection = config.selection.name + ", scores of the live model";

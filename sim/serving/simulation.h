@@ -91,6 +91,7 @@ struct RunResult {
 // Throws InputError when the system cannot be built or the longest prompt could never be served.
 void CheckFeasible(const SystemConfig& config, const WorkloadBounds& bounds);
 
+// REQUIRES: live runs, recordings and replays have fidelity exact.
 // A pure function of (config, requests), perf figures apart. `collector` keeps the per-request
 // records for the caller.
 RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& requests,

@@ -30,6 +30,35 @@ Bytes ActivationBytes(const SystemConfig& config) {
   return Bytes(per_token * config.scheduling.max_batch_tokens.value() + logits);
 }
 
+// REQUIRES: the geometry is complete but for the sampling.
+scheduler::LaneSampling SamplingOf(const SystemConfig& config,
+                                   const scheduler::KvGeometry& geometry) {
+  const double share = config.fidelity.share;
+  const auto sampling = scheduler::SampleLanes(geometry.num_layers, geometry.heads, share);
+  const std::string lanes = std::to_string(geometry.lanes()) + " lanes (" +
+                            std::to_string(geometry.num_layers) + " layers of " +
+                            std::to_string(geometry.heads) + ")";
+  if (sampling.scale() == 0) {
+    throw InputError(
+        {.where = {},
+         .key = "fidelity.share",
+         .what = "leaves none of the " + lanes,
+         .expected = "at least " + std::to_string(1.0 / static_cast<double>(geometry.lanes())),
+         .hint = ""});
+  }
+  const std::int64_t dense = geometry.dense_layers;
+  if (sampling.layer_stride > 1 && dense > 0 && dense < geometry.num_layers) {
+    throw InputError({.where = {},
+                      .key = "fidelity.share",
+                      .what = "leaves out layers of the " + lanes +
+                              ": dense and sparse ones would lose their proportion",
+                      .expected = "at least one head a layer, " +
+                                  std::to_string(1.0 / static_cast<double>(geometry.heads)),
+                      .hint = "or set selection.dense_layers to 0"});
+  }
+  return sampling;
+}
+
 }  // namespace
 
 HbmBudget ComputeHbmBudget(const SystemConfig& config) {
@@ -93,6 +122,8 @@ scheduler::KvGeometry ComputeGeometry(const SystemConfig& config) {
     g.reuse_interval = policy.reuse_interval;
     g.dense_layers = std::min(policy.dense_layers, model.num_layers);
   }
+  if (config.fidelity.sampled && config.choice.kv_home == KvHome::kDram)
+    g.sampling = SamplingOf(config, g);
   return g;
 }
 

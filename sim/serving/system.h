@@ -30,6 +30,13 @@ struct SystemChoice {
   scheduler::PrefillMode prefill = scheduler::PrefillMode::kChunked;
 };
 
+// How closely the KV cache is simulated, where KV has its home in DRAM; otherwise no unit is
+// tracked and the run is exact.
+struct FidelityConfig {
+  bool sampled = false;   // track some lanes and let them stand for all: scheduler/lane_sampling.h
+  double share = 0.0625;  // of the lanes, at most
+};
+
 // How HBM and DRAM are divided. Every GPU of a replica holds the same share.
 struct MemoryConfig {
   double hbm_utilization =
@@ -55,6 +62,7 @@ struct SystemConfig {
   std::string selection_trace;  // replay this recording instead of the locality model; empty: none
   scheduler::SchedulerConfig scheduling;  // prefill mode and working-set control come from `choice`
   MemoryConfig memory;
+  FidelityConfig fidelity;
   // Host work per iteration that the GPU waits for. Assumption: Python engines of 2024 spent
   // milliseconds.
   Seconds host_overhead{0.004};
@@ -80,6 +88,7 @@ struct HbmBudget {
 
 // Throws InputError when the weights alone do not fit, naming the numbers.
 HbmBudget ComputeHbmBudget(const SystemConfig& config);
+// Throws InputError when the fidelity cannot be had: no lane left, dense layers out of proportion.
 scheduler::KvGeometry ComputeGeometry(const SystemConfig& config);
 // DRAM for the KV of one replica's GPU.
 Bytes DramForKv(const SystemConfig& config);

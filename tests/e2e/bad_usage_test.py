@@ -46,6 +46,8 @@ OPTIONS = [
                "--record-selection", "r.sel"),
     experiment("recording without offload", small("[sparseserve]", "[vllm]"),
                "--record-selection: vllm keeps all KV in HBM", "--record-selection", "r.sel"),
+    experiment("recording sampled lanes", SMALL + "fidelity: {mode: sampled}\n",
+               "--record-selection: fidelity.mode is sampled", "--record-selection", "r.sel"),
     Case("no experiment", ["simulate"], "simulate: no experiment is given"),
     Case("missing experiment", ["simulate", "e.yaml"], "e.yaml: cannot be read: No such file"),
     Case("folder as experiment", ["simulate", "."], ".: cannot be read: Is a directory"),

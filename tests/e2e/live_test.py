@@ -71,6 +71,7 @@ class LiveTest(BinaryTest):
     def test_says_in_one_line_what_it_cannot_run(self):
         for options, message in [
                 (["--backend", "tpu"], "--backend: backend 'tpu' is unknown (known: cpu, cuda)"),
+                (["--set", "fidelity.mode=sampled"], "a live run serves every lane"),
                 (["--set", "selection.reuse_interval=2"], "a choice kept for several steps"),
                 (["--set", "selection.granularity=layer"], "one choice for all heads of a layer")]:
             result = self.live(*options)

@@ -26,16 +26,9 @@ class Runner {
 
   void Run(const IterationPlan& plan, const std::vector<RequestState>& table) {
     if (cache_ == nullptr) return;
-    for (std::int64_t layer = 0; layer < geometry_.num_layers; ++layer) {
-      cache_->BeginLayer();
-      for (const RequestIndex index : plan.decodes) {
-        Select(index, layer, table[static_cast<std::size_t>(index)].context());
-      }
-      std::int64_t loads = 0;
-      if (!cache_->LoadMisses(loads)) {
-        Complete(last_);
-        if (!cache_->LoadMisses(loads)) ADD_FAILURE() << "one layer's selection has no room";
-      }
+    for (std::int64_t layer = 0; layer < geometry_.tracked_layers(); ++layer) {
+      for (std::int64_t offset = 0; offset < geometry_.sampling.layer_stride; ++offset)
+        RunLayer(layer, offset, plan, table);
     }
     Complete(last_);
     last_ = plan.ticket;
@@ -44,16 +37,31 @@ class Runner {
   }
 
  private:
+  // One tracked layer, of the requests that have it tracked.
+  void RunLayer(std::int64_t layer, std::int64_t offset, const IterationPlan& plan,
+                const std::vector<RequestState>& table) {
+    cache_->BeginLayer();
+    for (const RequestIndex index : plan.decodes) {
+      const RequestState& request = table[static_cast<std::size_t>(index)];
+      if (geometry_.sampling.OffsetOf(request.id) != offset) continue;
+      Select(index, layer, request.context());
+    }
+    std::int64_t loads = 0;
+    if (cache_->LoadMisses(loads)) return;
+    Complete(last_);
+    if (!cache_->LoadMisses(loads)) ADD_FAILURE() << "one layer's selection has no room";
+  }
   // The newest blocks within the budget: [first, blocks) of every head.
   void Select(RequestIndex index, std::int64_t layer, Tokens context) {
     const std::int64_t blocks = BlocksFor(context, geometry_.block_tokens).value();
     auto& windows = first_[index];
-    windows.resize(static_cast<std::size_t>(geometry_.num_layers), {0, 0});
+    windows.resize(static_cast<std::size_t>(geometry_.tracked_layers()), {0, 0});
     auto& [begin, end] = windows[static_cast<std::size_t>(layer)];
     const std::int64_t now = std::max<std::int64_t>(0, blocks - geometry_.budget_blocks);
     const auto units = [&](std::int64_t from, std::int64_t to) {
       std::vector<kvcache::Unit> list;
-      for (std::int64_t u = from * geometry_.heads; u < to * geometry_.heads; ++u)
+      const std::int64_t heads = geometry_.tracked_heads();
+      for (std::int64_t u = from * heads; u < to * heads; ++u)
         list.push_back(static_cast<kvcache::Unit>(u));
       return list;
     };
@@ -83,6 +91,7 @@ struct Load {
 
 struct Outcome {
   std::int64_t finished = 0, failed = 0, preemptions = 0;
+  std::vector<std::int64_t> plans;  // per iteration: decodes, token-layers of prefill
 };
 
 // Runs the load to its end; requests arrive at random iterations.
@@ -115,6 +124,8 @@ Outcome Play(const Load& load, KvMemory& memory, kvcache::KvCache* cache, std::u
     std::int64_t token_layers =
         static_cast<std::int64_t>(plan.decodes.size()) * load.geometry.num_layers;
     for (const PrefillPiece& piece : plan.prefills) token_layers += piece.TokenLayers();
+    outcome.plans.push_back(static_cast<std::int64_t>(plan.decodes.size()));
+    outcome.plans.push_back(token_layers);
     EXPECT_LE(token_layers, load.config.max_batch_tokens.value() * load.geometry.num_layers);
     EXPECT_LE(scheduler.num_running(), load.config.max_requests);
     runner.Run(plan, table);
@@ -161,13 +172,14 @@ std::int64_t LongestContext(const Load& load) {
   return longest;
 }
 
-void PlayOffloaded(PrefillMode mode, bool control) {
+void PlayOffloaded(PrefillMode mode, bool control, double share = 1) {
   std::int64_t preemptions = 0;
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     RandomStream random(seed, "load");
-    const Load load = RandomLoad(random, mode, control);
-    const KvGeometry& g = load.geometry;
+    Load load = RandomLoad(random, mode, control);
+    KvGeometry& g = load.geometry;
+    g.sampling = SampleLanes(g.num_layers, g.heads, std::max(share, 1.0 / double(g.lanes())));
     const std::int64_t rows = CeilDiv(LongestContext(load), 8) + 1;
     // From hardly enough for the longest request to enough for a few.
     OffloadMemory probe(g, {.prefill = mode,
@@ -207,6 +219,38 @@ TEST(SchedulerLivenessTest, SegmentedPrefillServesEveryRequest) {
 }
 TEST(SchedulerLivenessTest, SegmentedPrefillWithWorkingSetControlServesEveryRequest) {
   PlayOffloaded(PrefillMode::kLayerSegmented, true);
+}
+
+TEST(SchedulerLivenessTest, SampledLanesServeEveryRequest) {
+  for (const double share : {0.5, 0.1}) {
+    PlayOffloaded(PrefillMode::kChunked, true, share);
+    PlayOffloaded(PrefillMode::kLayerSegmented, false, share);
+  }
+}
+
+// The heads select alike here, so the sample knows as much as all lanes: every batch is equal.
+TEST(SchedulerLivenessTest, SampledLanesFormTheBatchesOfAllLanes) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    RandomStream random(seed, "load");
+    const auto mode = seed % 2 == 0 ? PrefillMode::kChunked : PrefillMode::kLayerSegmented;
+    Load load = RandomLoad(random, mode, /*control=*/seed % 4 < 2);
+    KvGeometry& g = load.geometry;
+    g.heads = 4;
+    const std::int64_t rows = CeilDiv(LongestContext(load), 8) + 1;
+    std::vector<std::int64_t> plans;
+    for (const std::int64_t stride : {1, 2, 4}) {
+      g.sampling.head_stride = stride;
+      OffloadMemory memory(g, {.prefill = mode,
+                               .hbm_for_kv = g.unit_bytes * (rows * g.lanes() * 2 + 3),
+                               .dram_for_kv = g.block_row_bytes() * rows * 3,
+                               .working_set_window = 4});
+      const Outcome outcome = Play(load, memory, &memory.cache(), seed);
+      EXPECT_EQ(outcome.finished, 25);
+      if (stride == 1) plans = outcome.plans;
+      EXPECT_EQ(outcome.plans, plans) << "stride " << stride;
+    }
+  }
 }
 
 TEST(SchedulerLivenessTest, PagedMemoryServesEveryRequestThatFitsAlone) {

@@ -99,6 +99,16 @@ std::vector<Parameter> Memories() {
        [](auto& c) { c.machine.host.dram_capacity = Bytes(200'000'000'000); }},
       {"dram", "vllm-so-ft", [](auto& c) { c.memory.dram = Bytes(2'000'000'000); }},
       {"eviction", "vllm-so-ft", [](auto& c) { c.memory.eviction = "layer-cyclic"; }, SmallPool},
+      {"fidelity_mode", "vllm-so-ft", [](auto& c) { c.fidelity.sampled = true; },
+       [](auto& c) {
+         LowOverlap(c);
+         c.fidelity.share = 0.125;
+       }},
+      {"fidelity_share", "vllm-so-ft", [](auto& c) { c.fidelity.share = 0.25; },
+       [](auto& c) {
+         LowOverlap(c);
+         c.fidelity = {.sampled = true, .share = 0.125};
+       }},
       {"working_set_window", "vllm-so-ft-wc", [](auto& c) { c.memory.working_set_window = 1; },
        LowOverlap},
   };

@@ -25,9 +25,11 @@ int Trace(const Arguments& arguments);
 int Model(const Arguments& arguments);
 int Compare(const Arguments& arguments);
 int Calibrate(const Arguments& arguments);
+int Report(const Arguments& arguments);
 
 // Parses without guessing abbreviations, so that a new option never changes what an old script
-// means. `positional` names the options that bare words fill, in order. Throws InputError.
+// means. `positional` names the options that bare words fill, in order; "name..." takes all the
+// others. Throws InputError.
 boost::program_options::variables_map Parse(
     const Arguments& arguments, const boost::program_options::options_description& options,
     const std::vector<std::string>& positional, const std::string& verb);

@@ -117,6 +117,7 @@ class Page:
                       deviceScaleFactor=metrics.get("scale", 1), mobile=metrics.get("mobile", False))
         self.set_dark(metrics.get("dark", False))
         self._url = url
+        self.call("Page.bringToFront")
         begin = time.monotonic()
         self.call("Page.navigate", url=url)
         browser.wait_for("Page.loadEventFired", self._session)
@@ -134,6 +135,13 @@ class Page:
         if "exceptionDetails" in result:
             raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
+
+    def wait_until(self, expression, value):
+        """Evaluates until that gives `value`, 5 s at most; returns what it gave last."""
+        deadline = time.monotonic() + 5
+        while (found := self.evaluate(expression)) != value and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
 
     @property
     def problems(self):

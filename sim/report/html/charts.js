@@ -80,7 +80,7 @@ function addChart(parent, spec) {
                    el('div', {className: 'head'}, el('h3', {}, spec.title), spec.control),
                    el('div', {className: 'what'}, spec.what), plot));
   if (spec.rows.length < 2) {
-    holder.replaceWith(el('div', {className: 'empty'}, 'no data'));
+    holder.replaceWith(el('div', {className: 'empty'}, 'none of the runs has any'));
     return null;
   }
   const chart = Object.assign({}, spec);

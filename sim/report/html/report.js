@@ -156,8 +156,9 @@ const GAUGES = [
   ['h2d_busy', 'H2D lane busy', 'Share of time in which loads were under way', '%', false],
 ];
 
+// A queue of 0 says something, a DRAM of 0 belongs to a system without.
 function hasValues(run, name) {
-  return run.series[name].mean.some((value) => value !== null && value !== 0);
+  return name === 'batch' || name === 'queue' || run.series[name].mean.some((value) => value !== null && value !== 0);
 }
 
 function capacities() {
@@ -341,8 +342,13 @@ document.getElementById('theme').onclick = () => {
   applyTheme(false);
 };
 DARK.addEventListener('change', () => applyTheme(false));
-addEventListener('beforeprint', () => { applyTheme(true); resizeAll(); });
-addEventListener('afterprint', () => { applyTheme(false); resizeAll(); });
+function setPrinting(printing) {
+  document.body.classList.toggle('printing', printing);
+  applyTheme(printing);
+  resizeAll();
+}
+addEventListener('beforeprint', () => setPrinting(true));
+addEventListener('afterprint', () => setPrinting(false));
 
 applyTheme(false);
 addCards();

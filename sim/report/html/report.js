@@ -333,19 +333,21 @@ function applyTheme(printing) {
   recolour();
 }
 
-function resizeAll() {
-  for (const chart of Object.values(CHARTS)) chart.graph.resize();
-}
-
 document.getElementById('theme').onclick = () => {
   THEME = THEMES[(THEMES.indexOf(THEME) + 1) % THEMES.length];
   applyTheme(false);
 };
 DARK.addEventListener('change', () => applyTheme(false));
+// Charts are zoomed onto paper: Chromium prints a canvas blank that gets another size here.
 function setPrinting(printing) {
+  const holders = [...document.querySelectorAll('.chart')];
+  const widths = holders.map((holder) => holder.clientWidth);
   document.body.classList.toggle('printing', printing);
+  holders.forEach((holder, i) => {
+    holder.style.width = printing ? widths[i] + 'px' : '';
+    holder.style.zoom = printing ? holder.parentNode.clientWidth / widths[i] : '';
+  });
   applyTheme(printing);
-  resizeAll();
 }
 addEventListener('beforeprint', () => setPrinting(true));
 addEventListener('afterprint', () => setPrinting(false));

@@ -12,10 +12,12 @@ namespace po = boost::program_options;
 constexpr unsigned kHelpWidth = 100;
 
 po::variables_map Parse(const Arguments& arguments, const po::options_description& options,
-                        const std::vector<std::string>& positional, const std::string& verb,
-                        int words_each) {
+                        const std::vector<std::string>& positional, const std::string& verb) {
   po::positional_options_description words;
-  for (const std::string& name : positional) words.add(name.c_str(), words_each);
+  for (const std::string& name : positional) {
+    const bool takes_all = name.ends_with("...");
+    words.add(name.substr(0, name.size() - (takes_all ? 3 : 0)).c_str(), takes_all ? -1 : 1);
+  }
   const int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
   po::variables_map values;
   try {

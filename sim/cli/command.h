@@ -28,14 +28,14 @@ int Compare(const Arguments& arguments);
 int Calibrate(const Arguments& arguments);
 int Sweep(const Arguments& arguments);
 int Plan(const Arguments& arguments);
+int Report(const Arguments& arguments);
 
 // Parses without guessing abbreviations, so that a new option never changes what an old script
-// means. `positional` names the options that bare words fill, in order, each with up to
-// `words_each`. Throws InputError.
-inline constexpr int kAnyNumber = -1;
+// means. `positional` names the options that bare words fill, in order; "name..." takes all the
+// others. Throws InputError.
 boost::program_options::variables_map Parse(
     const Arguments& arguments, const boost::program_options::options_description& options,
-    const std::vector<std::string>& positional, const std::string& verb, int words_each = 1);
+    const std::vector<std::string>& positional, const std::string& verb);
 
 // `value` as an integer in [min, max]: Program_options would wrap a negative number silently.
 std::int64_t ParseInteger(const std::string& value, const std::string& option, std::int64_t min,

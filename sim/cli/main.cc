@@ -31,6 +31,8 @@ constexpr Verb kVerbs[] = {
      sparseserve::cli::Calibrate},
     {"compare", "two results side by side: measured and predicted, component by component",
      sparseserve::cli::Compare},
+    {"report", "one self-contained HTML file on a run or on several side by side",
+     sparseserve::cli::Report},
 };
 
 void PrintHelp(std::ostream& out) {

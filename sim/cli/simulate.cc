@@ -8,8 +8,11 @@
 #include "sim/cli/points.h"
 #include "sim/cli/run_files.h"
 #include "sim/config/experiment.h"
+#include "sim/core/atomic_file.h"
 #include "sim/core/error.h"
+#include "sim/report/html_report.h"
 #include "sim/report/progress.h"
+#include "sim/report/run_directory.h"
 #include "sim/report/summary_json.h"
 #include "sim/report/table.h"
 #include "sim/serving/simulation.h"
@@ -38,6 +41,7 @@ struct SimulateOptions {
   RunFiles files;  // directory by system
   std::string record_selection;
   std::int64_t threads = 1;
+  bool report = false;  // also report.html of all systems
 };
 
 // Runs one system and leaves its files in `out`/NAME.
@@ -94,6 +98,7 @@ SimulateOptions ReadOptions(const po::variables_map& values) {
   ParseWindow(values["timeline-window"].as<std::string>(), options.files);
   options.record_selection = values["record-selection"].as<std::string>();
   options.threads = ReadThreads(values["threads"].as<std::string>());
+  options.report = values.count("report") != 0;
   return options;
 }
 
@@ -160,9 +165,20 @@ po::options_description Options() {
       "threads", Text("N"), "systems simulated at once (default: all cores); changes no result")(
       "timeline", "also write timeline.json (Chrome trace events) of the first replica")(
       "timeline-window", Text("BEGIN:END", "0s:30s"), "part of the run that the timeline shows")(
+      "report", "also write report.html on all systems (sparseserve report)")(
       "record-selection", Text("FILE"),
       "record which blocks are selected (one system); locality.trace replays it");
   return options;
+}
+
+// One page on all systems, in their order.
+void WriteReport(const config::Experiment& experiment, const std::string& out) {
+  std::vector<std::string> directories;
+  for (const serving::SystemConfig& system : experiment.systems)
+    directories.push_back(out + "/" + system.choice.name);
+  AtomicFile file(out + "/" + std::string(report::kHtmlFile));
+  file.Append(report::HtmlReport(directories, experiment.name));
+  file.Commit();
 }
 
 void CheckRecordable(const config::Experiment& experiment) {
@@ -214,6 +230,7 @@ int Simulate(const Arguments& arguments) {
   } catch (const InputError& error) {
     throw config::Locate(error, experiment.source);
   }
+  if (run.report) WriteReport(experiment, run.out);
   PrintResults(experiment, results, json);
   std::cerr << "results in " << run.out << "\n";
   return kDone;

@@ -219,7 +219,7 @@ int Sweep(const Arguments& arguments) {
   po::options_description all;
   all.add(options).add_options()("word",
                                  po::value<std::vector<std::string>>()->default_value({}, ""));
-  const po::variables_map values = Parse(arguments, all, {"word"}, "sweep", kAnyNumber);
+  const po::variables_map values = Parse(arguments, all, {"word..."}, "sweep");
   if (values.count("help") != 0) {
     std::cout << kUsage << options << kExamples;
     return kDone;

@@ -60,7 +60,7 @@ inline metrics::Collector Serve(const std::vector<SimTime>& arrivals, const Serv
   for (const SimTime at : arrivals)
     requests.push_back({static_cast<std::int64_t>(requests.size()), at, Tokens(16), Tokens(1)});
   FixedStream stream(std::move(requests));
-  Engine engine(std::move(replicas), MakeRouter(config.router), stream, collector);
+  Engine engine(std::move(replicas), MakeRouter(config.router, 1), stream, collector);
   engine.Run();
   return collector;
 }

@@ -1,0 +1,16 @@
+// The parts of the HTML report that are files at build time: page, style and script of html/, and
+// the chart library from its package. Defined in a file that embed.cmake writes. Private to
+// sim/report.
+#pragma once
+
+#include <string_view>
+
+namespace sparseserve::report {
+
+extern const std::string_view kHtmlPage;         // html/page.html, with {{NAME}} for what goes in
+extern const std::string_view kHtmlStyle;        // html/report.css
+extern const std::string_view kHtmlScript;       // html/report.js and html/charts.js
+extern const std::string_view kHtmlChartScript;  // dygraph.min.js
+extern const std::string_view kHtmlChartStyle;   // dygraph.min.css
+
+}  // namespace sparseserve::report

@@ -36,6 +36,7 @@ constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve sweep configs/sweeps/eviction.yaml --out out/eviction.sqlite\n"
     "  sparseserve sweep show out/eviction.sqlite --metric kv.block_loads --metric mean_itl_ms\n"
+    "  sparseserve sweep show out/crossover.sqlite --map workload.prompt.mean,batch\n"
     "  sparseserve sweep configs/sweeps/eviction.yaml --out out/part1.sqlite --shard 1/4\n"
     "  sparseserve sweep merge out/all.sqlite out/part1.sqlite out/part2.sqlite\n";
 
@@ -155,9 +156,18 @@ int Show(const po::variables_map& values, const std::string& path) {
   const plan::Contrast contrast = plan::MakeContrast(sweep, outcomes, request);
   const std::string csv = values["csv"].as<std::string>();
   if (!csv.empty()) WriteTo(csv, report::ContrastCsv(contrast));
-  std::cout << report::ContrastTable(
-      sweep, contrast,
-      values.count("markdown") != 0 ? report::Style::kMarkdown : report::Style::kTerminal);
+  const report::Style style =
+      values.count("markdown") != 0 ? report::Style::kMarkdown : report::Style::kTerminal;
+  const std::string map = values["map"].as<std::string>();
+  if (map.empty()) {
+    std::cout << report::ContrastTable(sweep, contrast, style);
+    return kDone;
+  }
+  const std::size_t comma = map.find(',');
+  if (comma == std::string::npos) Fail("--map", "'" + map + "' is one axis", "AXIS_X,AXIS_Y");
+  std::cout << report::CrossoverText(
+      contrast, plan::MakeCrossoverMaps(contrast, map.substr(0, comma), map.substr(comma + 1)),
+      style);
   return kDone;
 }
 
@@ -207,6 +217,7 @@ po::options_description Options() {
       "contrast", Text("AXIS"), "show: axis to compare along (default: the sweep's)")(
       "baseline", Text("LABEL"), "show: what to compare with (default: the first)")(
       "steps", "show: compare each label with the one before it")(
+      "map", Text("X,Y"), "show: a map of the first metric over two axes, and where it starts to pay")(
       "metric", Texts("NAME"), "show: figures to compare (repeatable; default: the sweep's)")(
       "csv", Text("FILE"), "show, export: write CSV")("markdown", "show: the tables as Markdown");
   return options;

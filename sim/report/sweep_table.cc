@@ -99,6 +99,15 @@ void AppendGroup(const plan::Contrast& contrast, const plan::ContrastGroup& grou
   out += "\n";
 }
 
+std::string CellText(const plan::CrossoverCell& cell) {
+  if (cell.only_other) return "only";
+  if (cell.only_baseline) return "never";
+  if (!cell.relative) return "-";
+  const std::string text = Signed(cell.relative->mean * 100) + " %";
+  if (!IsKnown(*cell.relative) || cell.relative->ExcludesZero()) return text;
+  return cell.relative->low == 0 && cell.relative->high == 0 ? "=" : "(" + text + ")";
+}
+
 void AppendInterval(const std::optional<Interval>& interval, std::string& out) {
   if (!interval) {
     out += ",,,";
@@ -109,6 +118,39 @@ void AppendInterval(const std::optional<Interval>& interval, std::string& out) {
 }
 
 }  // namespace
+
+std::string CrossoverText(const plan::Contrast& contrast, const plan::CrossoverMaps& maps,
+                          Style style) {
+  const FigureInfo& info = metrics::Figures()[maps.figure];
+  std::string out;
+  for (const plan::CrossoverMap& map : maps.maps) {
+    out += fmt::format("{} {} against {}: {}", contrast.request.axis, map.label,
+                       contrast.request.baseline, info.label);
+    for (const std::string& label : map.others) out += ", " + label;
+    out += "\n\n";
+    std::vector<Row> rows(1, {maps.y_axis + " \\ " + maps.x_axis});
+    rows.front().insert(rows.front().end(), maps.columns.begin(), maps.columns.end());
+    rows.front().emplace_back("pays");
+    for (const plan::CrossoverRow& row : map.rows) {
+      Row& text = rows.emplace_back(Row{row.label});
+      for (const plan::CrossoverCell& cell : row.cells) text.push_back(CellText(cell));
+      std::string pays;
+      for (const plan::Crossover& crossover : row.crossovers) {
+        pays += (pays.empty() ? "" : ", ");
+        pays += (crossover.starts_to_pay ? "from " : "up to ");
+        pays += std::isfinite(crossover.at) ? "~" + Number(crossover.at) : crossover.to;
+      }
+      text.push_back(pays.empty() ? "-" : pays);
+    }
+    AppendTextTable(rows, style, out);
+    out += "\n";
+  }
+  out +=
+      "cells: effect on the base's mean; in parentheses: the interval over seeds contains zero. "
+      "only: the\nbase cannot run there; never: this one cannot. pays: where the sign changes, "
+      "interpolated between columns.\n";
+  return out;
+}
 
 std::string CsvField(const std::string& text) {
   if (text.find_first_of(",\"\n\r") == std::string::npos) return text;

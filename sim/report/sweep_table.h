@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/plan/contrast.h"
+#include "sim/plan/crossover.h"
 #include "sim/plan/sweep.h"
 #include "sim/report/table.h"
 
@@ -26,6 +27,10 @@ std::string ContrastCsv(const plan::Contrast& contrast);
 // axes..., replication, seed, feasible, note, figures...
 std::string PointsCsv(const plan::Sweep& sweep,
                       const std::vector<std::optional<plan::Outcome>>& outcomes);
+
+// A grid per map: how much the contrast's label gains in every cell, and where it starts to pay.
+std::string CrossoverText(const plan::Contrast& contrast, const plan::CrossoverMaps& maps,
+                          Style style = Style::kTerminal);
 
 // A field of a CSV file, quoted where it has to be (RFC 4180).
 std::string CsvField(const std::string& text);

@@ -24,6 +24,7 @@ int Live(const Arguments& arguments);
 int Trace(const Arguments& arguments);
 int Model(const Arguments& arguments);
 int Compare(const Arguments& arguments);
+int Explain(const Arguments& arguments);
 int Calibrate(const Arguments& arguments);
 
 // Parses without guessing abbreviations, so that a new option never changes what an old script

@@ -27,6 +27,8 @@ constexpr Verb kVerbs[] = {
      sparseserve::cli::Calibrate},
     {"compare", "two results side by side: measured and predicted, component by component",
      sparseserve::cli::Compare},
+    {"explain", "where the time of a result went, what bound it, what would change it",
+     sparseserve::cli::Explain},
 };
 
 void PrintHelp(std::ostream& out) {
@@ -68,7 +70,7 @@ int Run(const Arguments& arguments) {
       {.where = {},
        .key = "",
        .what = "unknown verb '" + word + "'",
-       .expected = "simulate, live, trace, model, calibrate or compare",
+       .expected = "simulate, live, trace, model, calibrate, compare or explain",
        .hint = close.empty() ? "see 'sparseserve --help'" : "did you mean '" + close + "'?"});
 }
 

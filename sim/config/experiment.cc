@@ -47,6 +47,10 @@ void ReadHardware(MapReader& root, Names& names, SystemConfig& system) {
   reader.Optional(
       "calibration", names.calibration,
       {.doc = "name in calibration/devices, or a path; empty: the one that the machine names"});
+  reader.Optional("link_scale", system.link_scale,
+                  {.doc = "rates of the host link, times this; a what-if, in simulations only",
+                   .max = 1000,
+                   .positive = true});
   reader.Optional("tensor_parallel", system.tensor_parallel,
                   {.doc = "GPUs of one replica", .min = 1, .max = 64});
   reader.Optional("replicas", system.replicas,

@@ -58,6 +58,7 @@ struct SystemConfig {
   // Host work per iteration that the GPU waits for. Assumption: Python engines of 2024 spent
   // milliseconds.
   Seconds host_overhead{0.004};
+  double link_scale = 1;  // of the host link's rates, a what-if (link_scale.h)
   std::int64_t tensor_parallel = 1;
   std::int64_t replicas = 1;
   std::string router = "round-robin";

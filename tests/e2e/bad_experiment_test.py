@@ -92,6 +92,8 @@ VALUES = [
     experiment("impossible lengths",
                small("{mean: 1500}", "{kind: normal, mean: 9, standard_deviation: 1, min: 900}"),
                "e.yaml:10: workload.prompt: hardly any length drawn lies in [min, max]"),
+    experiment("link_scale 0", hardware("link_scale: 0"),
+               "e.yaml:6: hardware.link_scale: '0' is out of range"),
     experiment("tensor_parallel 0", hardware("tensor_parallel: 0"),
                "e.yaml:6: hardware.tensor_parallel: '0' is out of range"),
 ]

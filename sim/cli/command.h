@@ -25,6 +25,7 @@ int Live(const Arguments& arguments);
 int Trace(const Arguments& arguments);
 int Model(const Arguments& arguments);
 int Compare(const Arguments& arguments);
+int Explain(const Arguments& arguments);
 int Calibrate(const Arguments& arguments);
 int Sweep(const Arguments& arguments);
 int Plan(const Arguments& arguments);

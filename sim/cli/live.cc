@@ -171,6 +171,13 @@ int Live(const Arguments& arguments) {
         serving::ScanWorkload(*traces::OpenWorkload(experiment.workload));
     for (const serving::SystemConfig& system : experiment.systems)
       serving::CheckFeasible(system, bounds);
+    if (experiment.systems.front().link_scale != 1) {
+      throw InputError({.where = {},
+                        .key = "hardware.link_scale",
+                        .what = "a live run has the link that there is",
+                        .expected = "1",
+                        .hint = ""});
+    }
     const auto backend = kernels::MakeBackend(run.backend, kernels::DefaultBackendConfig());
     report::Progress progress(bounds.num_requests *
                               static_cast<std::int64_t>(experiment.systems.size()));

@@ -33,6 +33,8 @@ constexpr Verb kVerbs[] = {
      sparseserve::cli::Compare},
     {"report", "one self-contained HTML file on a run or on several side by side",
      sparseserve::cli::Report},
+    {"explain", "where the time of a result went, what bound it, what would change it",
+     sparseserve::cli::Explain},
 };
 
 void PrintHelp(std::ostream& out) {

@@ -52,6 +52,10 @@ void ReadHardware(MapReader& root, Names& names, SystemConfig& system) {
                   {.doc = "a what-if: every operation takes so many times as long, host work apart",
                    .min = 0.01,
                    .max = 100});
+  reader.Optional("link_scale", system.link_scale,
+                  {.doc = "rates of the host link, times this; a what-if, in simulations only",
+                   .max = 1000,
+                   .positive = true});
   reader.Optional("tensor_parallel", system.tensor_parallel,
                   {.doc = "GPUs of one replica", .min = 1, .max = 64});
   reader.Optional("replicas", system.replicas,

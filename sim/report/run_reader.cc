@@ -70,18 +70,6 @@ void ReadSummary(const ResultJson& json, RunFigures& figures) {
   ReadTransfers(json, figures);
 }
 
-// Runs lie one level below what `simulate --out` names: "did you mean out/vllm?".
-std::string RunBelow(const fs::path& path) {
-  std::vector<std::string> runs;
-  std::error_code error;
-  for (fs::directory_iterator entry(path, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (fs::exists(entry->path() / kSummaryFile, error)) runs.push_back(entry->path().string());
-  }
-  if (runs.empty()) return "";
-  return "did you mean '" + *std::min_element(runs.begin(), runs.end()) + "'?";
-}
-
 RunFigures ReadDirectory(const std::string& path) {
   const std::string summary = (fs::path(path) / kSummaryFile).string();
   if (!fs::exists(summary)) {
@@ -127,6 +115,18 @@ RunFigures ReadFile(const std::string& path) {
 }
 
 }  // namespace
+
+// Runs lie one level below what `simulate --out` names: "did you mean out/vllm?".
+std::string RunBelow(const std::string& path) {
+  std::vector<std::string> runs;
+  std::error_code error;
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (fs::exists(entry->path() / kSummaryFile, error)) runs.push_back(entry->path().string());
+  }
+  if (runs.empty()) return "";
+  return "did you mean '" + *std::min_element(runs.begin(), runs.end()) + "'?";
+}
 
 RunFigures ReadRunFigures(const std::string& path) {
   RunFigures figures = fs::is_directory(path) ? ReadDirectory(path) : ReadFile(path);

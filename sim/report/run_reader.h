@@ -14,5 +14,7 @@ namespace sparseserve::report {
 
 // Throws InputError naming file and key when the result is torn, wrong, or none of these.
 RunFigures ReadRunFigures(const std::string& path);
+// Where a path holds no run but folders below it do: "did you mean 'out/vllm'?"; else empty.
+std::string RunBelow(const std::string& path);
 
 }  // namespace sparseserve::report

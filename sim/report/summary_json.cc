@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/core/check.h"
+#include "sim/report/attribution_json.h"
 
 namespace sparseserve::report {
 namespace {
@@ -105,43 +106,6 @@ Json OverlapJson(const serving::RunResult& run) {
   return points;
 }
 
-Json PartsJson(const metrics::Breakdown& breakdown, bool with_queue) {
-  Json parts = Json::object();
-  for (std::size_t i = 0; i < metrics::kNumParts; ++i) {
-    if (!with_queue && static_cast<metrics::Part>(i) == metrics::Part::kQueue) continue;
-    parts[std::string(metrics::kPartNames[i])] = Finite(breakdown.parts_ms[i]);
-  }
-  return parts;
-}
-
-Json SlowestJson(const metrics::Breakdown& breakdown, bool with_queue) {
-  return {{"samples", breakdown.samples},
-          {"from_ms", Finite(breakdown.from_ms)},
-          {"mean_ms", Finite(breakdown.mean_ms)},
-          {"breakdown_ms", PartsJson(breakdown, with_queue)}};
-}
-
-template <std::size_t kSize>
-Json BoundsJson(const std::array<metrics::BoundShare, kSize>& bounds,
-                const std::array<std::string_view, kSize>& names) {
-  Json json = Json::object();
-  for (std::size_t i = 0; i < kSize; ++i) {
-    json[std::string(names[i])] = {{"iterations", bounds[i].iterations},
-                                   {"time_s", static_cast<double>(bounds[i].ns) * 1e-9}};
-  }
-  return json;
-}
-
-void AddAttribution(const Summary& s, Json& json) {
-  json["ttft_breakdown_ms"] = PartsJson(s.breakdown.ttft, true);
-  json["itl_breakdown_ms"] = PartsJson(s.breakdown.itl, false);
-  json["ttft_slowest_1pct"] = SlowestJson(s.breakdown.slowest_ttft, true);
-  json["itl_slowest_1pct"] = SlowestJson(s.breakdown.slowest_itl, false);
-  json["iteration_bound"] = BoundsJson(s.iteration_bounds, metrics::kIterationBoundNames);
-  json["batch_bound"] = BoundsJson(s.batch_bounds, metrics::kBatchBoundNames);
-  json["block_reloads"] = s.totals.block_reloads;
-}
-
 // Behind the fields of the contract, so that these can grow.
 void AddExtensions(const serving::RunResult& run, Json& json) {
   const metrics::IterationTotals& totals = run.summary.totals;
@@ -159,7 +123,7 @@ void AddExtensions(const serving::RunResult& run, Json& json) {
   for (const auto& replay : run.eviction_replays) replays[replay.policy] = replay.block_loads;
   json["eviction_replay_block_loads"] = replays;
   json["cost_provenance"] = run.cost_provenance;
-  AddAttribution(run.summary, json);
+  AddAttribution(Explain(run.summary), json);
 }
 
 }  // namespace

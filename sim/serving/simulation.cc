@@ -13,6 +13,7 @@
 #include "sim/kvcache/replay.h"
 #include "sim/scheduler/offload_memory.h"
 #include "sim/scheduler/paged_memory.h"
+#include "sim/serving/link_scale.h"
 #include "sim/serving/simulated_executor.h"
 #include "sim/serving/time_scale.h"
 
@@ -127,14 +128,16 @@ SimulatedExecutorConfig ExecutorConfig(const SystemConfig& config,
           .save = config.choice.save,
           .layer_segmented = config.choice.prefill == scheduler::PrefillMode::kLayerSegmented,
           .host_overhead = config.host_overhead,
-          .duplex_bandwidth = config.machine.link.duplex_bandwidth / config.time_scale};
+          .duplex_bandwidth =
+              config.machine.link.duplex_bandwidth * config.link_scale / config.time_scale};
 }
 
 cost::CostModel MakeCosts(const SystemConfig& config) {
   const std::int64_t gpus = config.replicas * config.tensor_parallel;
   return {config.model,
-          StretchTimes(config.machine, config.time_scale),
-          StretchTimes(config.calibration, config.time_scale),
+          StretchTimes(ScaleLink(config.machine, config.link_scale), config.time_scale),
+          StretchTimes(ScaleLink(config.calibration, config.machine, config.link_scale),
+                       config.time_scale),
           {.tensor_parallel = config.tensor_parallel,
            .gpus_sharing_host = std::min(config.machine.num_gpus, gpus)}};
 }

@@ -67,6 +67,7 @@ struct SystemConfig {
   // milliseconds.
   Seconds host_overhead{0.004};
   double time_scale = 1;  // of all operation times, a what-if (time_scale.h)
+  double link_scale = 1;  // of the host link's rates, a what-if (link_scale.h)
   std::int64_t tensor_parallel = 1;
   std::int64_t replicas = 1;
   std::string router = "round-robin";

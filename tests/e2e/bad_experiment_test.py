@@ -98,6 +98,10 @@ VALUES = [
                "e.yaml:12: fidelity.share: '1.5' is out of range"),
     experiment("unknown fidelity", SMALL + "fidelity: {mode: sample}\n",
                "e.yaml:12: fidelity.mode: 'sample' is not known here ... mean 'sampled'?"),
+    experiment("link_scale 0", hardware("link_scale: 0"),
+               "e.yaml:6: hardware.link_scale: '0' is out of range"),
+    experiment("time_scale 0", hardware("time_scale: 0"),
+               "e.yaml:6: hardware.time_scale: '0' is out of range"),
     experiment("tensor_parallel 0", hardware("tensor_parallel: 0"),
                "e.yaml:6: hardware.tensor_parallel: '0' is out of range"),
 ]

@@ -146,6 +146,7 @@ std::vector<Parameter> Machines() {
        [](auto& c) { c.machine.link.d2h_bandwidth = BytesPerSecond(2e9); }},
       {"duplex_bandwidth", "vllm-so-ft",
        [](auto& c) { c.machine.link.duplex_bandwidth = BytesPerSecond(60e9); }, SmallPool},
+      {"link_scale", "vllm-so-ft", [](auto& c) { c.link_scale = 1.25; }, SmallPool},
       {"dram_capacity", "vllm-so-ft",
        [](auto& c) { c.machine.host.dram_capacity = Bytes(3'000'000'000); }},
       {"dram_reached_bandwidth", "vllm-so-ft",

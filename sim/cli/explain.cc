@@ -97,7 +97,7 @@ report::WhatIfTable TableOf(const plan::WhatIfResult& result, std::vector<std::s
     const std::optional<plan::Interval>& base = result.base[f];
     table.base.push_back(base ? std::optional(base->mean) : std::nullopt);
   }
-  for (const plan::Effect& effect : result.effects) {
+  for (const plan::WhatIfEffect& effect : result.effects) {
     report::WhatIfRow& row = table.rows.emplace_back();
     row.name = effect.name;
     row.note = effect.failure;

@@ -66,7 +66,8 @@ class Runs {
     variation.Set("seed",
                   std::to_string(variation.seed() + static_cast<std::uint64_t>(spec.seed_offset)));
     variation.Set("hardware.time_scale", fmt::format("{}", spec.time_scale));
-    variation.Set("hardware.replicas", std::to_string(spec.replicas));
+    variation.Set("hardware.replicas",
+                  std::to_string(spec.replicas * plain.systems[place.system].replicas));
     // As many requests for each replica, so that the run lasts as long.
     const auto scale = [&](const char* key, std::int64_t count) {
       if (count > 0) variation.Set(key, std::to_string(count * spec.replicas));

@@ -217,7 +217,8 @@ po::options_description Options() {
       "contrast", Text("AXIS"), "show: axis to compare along (default: the sweep's)")(
       "baseline", Text("LABEL"), "show: what to compare with (default: the first)")(
       "steps", "show: compare each label with the one before it")(
-      "map", Text("X,Y"), "show: a map of the first metric over two axes, and where it starts to pay")(
+      "map", Text("X,Y"),
+      "show: a map of the first metric over two axes, and where it starts to pay")(
       "metric", Texts("NAME"), "show: figures to compare (repeatable; default: the sweep's)")(
       "csv", Text("FILE"), "show, export: write CSV")("markdown", "show: the tables as Markdown");
   return options;

@@ -119,7 +119,7 @@ void AddCandidates(const std::vector<std::size_t>& values, PlanFile& file) {
     candidate.model = system.model.name;
     candidate.machine = system.machine.name;
     candidate.system = system.choice.name;
-    candidate.gpus_per_replica = system.tensor_parallel;
+    candidate.gpus_per_replica = system.tensor_parallel * system.replicas;
     const auto price = file.prices.find(system.machine.name);
     if (price != file.prices.end()) candidate.price_per_gpu_hour = price->second;
     DescribeError(file, system.calibration, candidate);

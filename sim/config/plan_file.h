@@ -8,6 +8,9 @@
 //   axes:                               # what else is a choice, as in a sweep
 //     - {key: hardware.machine, values: [h100-sxm-pcie5, h200-sxm]}
 //   prices: {h100-sxm-pcie5: 2.5, h200-sxm: 3.2}   # per GPU and hour, in any currency
+//
+// What the search scales is the experiment's hardware: one replica of tensor_parallel GPUs or, with
+// hardware.replicas, a group behind one router.
 #pragma once
 
 #include <map>

@@ -33,10 +33,10 @@ struct Probe {
 using RunRate = std::function<Outcome(double rate)>;
 
 struct Capacity {
-  double rate = 0;           // highest that holds; 0: not even min_rate does
-  bool above_range = false;  // it holds even at max_rate
-  Probe best;                // at `rate`; at min_rate if none holds
-  Probe beyond;              // the lowest that was seen not to hold, right above `rate`
+  double rate = 0;            // highest that holds; 0: not even min_rate does
+  bool above_range = false;   // it holds even at max_rate
+  Probe best;                 // at `rate`; at min_rate if none holds
+  Probe beyond;               // the lowest that was seen not to hold, right above `rate`
   std::vector<Probe> probes;  // all that were made, in order
 };
 

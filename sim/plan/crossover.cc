@@ -17,8 +17,11 @@ std::size_t FindOtherAxis(const Contrast& contrast, const std::string& name) {
   if (it != axes.end()) return static_cast<std::size_t>(it - axes.begin());
   std::string known;
   for (const std::string& axis : axes) known += (known.empty() ? "" : ", ") + axis;
-  throw InputError({{}, "--map", "'" + name + "' is no axis beside " + contrast.request.axis,
-                    known.empty() ? "a sweep with two more axes" : "two of " + known, ""});
+  throw InputError({{},
+                    "--map",
+                    "'" + name + "' is no axis beside " + contrast.request.axis,
+                    known.empty() ? "a sweep with two more axes" : "two of " + known,
+                    ""});
 }
 
 std::size_t IndexIn(std::vector<std::string>& labels, const std::string& label) {

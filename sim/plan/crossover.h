@@ -21,8 +21,8 @@ struct CrossoverCell {
 };
 
 struct Crossover {
-  double at = 0;           // in the unit of the labels
-  std::string from, to;    // the columns around it
+  double at = 0;               // in the unit of the labels
+  std::string from, to;        // the columns around it
   bool starts_to_pay = false;  // towards larger columns; else it ceases to
 };
 

@@ -18,13 +18,13 @@
 namespace sparseserve::plan {
 
 struct Candidate {
-  std::vector<std::string> labels;  // by axis
-  std::string model, machine, system;
+  std::vector<std::string> labels = {};  // by axis
+  std::string model = {}, machine = {}, system = {};
   std::int64_t gpus_per_replica = 1;
   double price_per_gpu_hour = 0;  // 0: not known
   // Relative error of the operation times, for the interval, and where it comes from.
   double calibration_error = 0;
-  std::string error_source;
+  std::string error_source = {};
 };
 
 struct PlanRequest {

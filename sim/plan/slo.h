@@ -24,12 +24,12 @@ enum class SloDefinition : std::uint8_t { kVllm, kDistServe, kSarathi };
 
 struct Slo {
   SloDefinition definition = SloDefinition::kVllm;
-  metrics::ServiceLevel per_request;  // vllm, distserve
-  double attainment = 0.9;            // share of requests that must be good
-  std::optional<Seconds> tbt_p99;     // sarathi
-  std::optional<Seconds> delay_mean;
-  std::optional<Seconds> delay_p95;
-  std::optional<Seconds> delay_p99;
+  metrics::ServiceLevel per_request = {};  // vllm, distserve
+  double attainment = 0.9;                 // share of requests that must be good
+  std::optional<Seconds> tbt_p99 = {};     // sarathi
+  std::optional<Seconds> delay_mean = {};
+  std::optional<Seconds> delay_p95 = {};
+  std::optional<Seconds> delay_p99 = {};
 };
 
 // One condition on one figure of a run. `use` is the part of the limit that is used: at most 1 when

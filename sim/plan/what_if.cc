@@ -199,7 +199,7 @@ WhatIfResult RunWhatIfs(const std::vector<serving::SystemConfig>& bases,
     result.base_saturated |= jobs[seed].saturated;
   for (std::size_t c = 0; c < changes.size(); ++c) {
     const std::size_t first = (c + 1) * num_seeds;
-    Effect& effect = result.effects.emplace_back();
+    WhatIfEffect& effect = result.effects.emplace_back();
     effect.name = changes[c].name;
     for (std::size_t seed = 0; seed < num_seeds; ++seed) {
       effect.saturated |= jobs[first + seed].saturated;

@@ -44,7 +44,7 @@ std::vector<Change> WhatIfs(const serving::SystemConfig& base, Extent extent,
                             std::vector<std::string>& left_out);
 
 // One change against the base, seed by seed.
-struct Effect {
+struct WhatIfEffect {
   std::string name;
   std::string failure;  // why it cannot run; then there are no figures
   std::array<std::optional<Interval>, kNumFigures> changes;  // none: a figure that does not exist
@@ -54,7 +54,7 @@ struct Effect {
 struct WhatIfResult {
   std::array<std::optional<Interval>, kNumFigures> base;
   bool base_saturated = false;  // with one of the seeds
-  std::vector<Effect> effects;
+  std::vector<WhatIfEffect> effects;
 };
 
 // Simulates `system` under the workload of seed number `seed` of the base: 0, 1, ... Called from

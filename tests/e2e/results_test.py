@@ -197,6 +197,12 @@ class ExamplesTest(BinaryTest):
                 arguments += ["--set", "workload.num_requests=3", "--set", "workload.max_prompt=9000"]
             elif arguments[0] == "live":
                 arguments += ["--set", "workload.num_requests=3", "--set", "systems=[sparseserve]"]
+            elif arguments[0] == "sweep" and "show" not in arguments:
+                arguments += ["--set", "workload.num_requests=3", "--set", "warmup_requests=0", "--set",
+                              "workload.max_prompt=9000"]
+            elif arguments[0] == "plan":
+                arguments += ["--set", "workload.num_requests=4", "--set", "warmup_requests=0", "--set",
+                              "workload.max_prompt=9000"]
             elif "--budget" in arguments:
                 arguments[arguments.index("--budget") + 1] = "4s"
             result = self.run_binary(*arguments)

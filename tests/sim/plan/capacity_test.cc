@@ -104,7 +104,7 @@ TEST(PlannerTest, RanksByCostAndCountsReplicas) {
       {.labels = {"never"}, .gpus_per_replica = 1, .price_per_gpu_hour = 0.1}};
   const double speeds[] = {1.5, 6, 1e-9};
   PlanRequest request;
-  request.demand = 10;
+  request.demand = 10.5;
   request.criteria = DelayBelow(1);
   request.grid.precision = 0.01;
   request.grid.min_rate = 0.01;
@@ -113,7 +113,7 @@ TEST(PlannerTest, RanksByCostAndCountsReplicas) {
   const PlanResult result = MakePlan(
       request, candidates, 2, run, [](double) {}, stop);
   ASSERT_TRUE(result.feasible);
-  // fast: 4 req/s a replica, 3 replicas, 6 GPUs; slow: 1 req/s, 10 or 11 replicas.
+  // fast: 4 req/s a replica, 3 replicas, 6 GPUs; slow: 1 req/s, 11 replicas.
   EXPECT_EQ(result.ranking[0].candidate, 1U);
   EXPECT_EQ(result.ranking[0].replicas, 3);
   EXPECT_EQ(result.ranking[0].gpus, 6);
@@ -122,8 +122,8 @@ TEST(PlannerTest, RanksByCostAndCountsReplicas) {
   EXPECT_EQ(result.ranking[1].candidate, 0U);
   EXPECT_EQ(result.ranking[1].replicas, 11);
   EXPECT_EQ(result.ranking[2].replicas, 0);
-  // 6 per hour for 10 req/s of 100 tokens: 3.6e6 tokens an hour.
-  EXPECT_NEAR(result.ranking[0].cost_per_million_output_tokens, 6 / 3.6, 1e-9);
+  // 6 per hour for 10.5 req/s of 100 tokens: 3.78e6 tokens an hour.
+  EXPECT_NEAR(result.ranking[0].cost_per_million_output_tokens, 6 / 3.78, 1e-9);
 }
 
 TEST(PlannerTest, AFailedVerificationAddsAReplica) {

@@ -92,7 +92,7 @@ TEST(RunWhatIfsTest, EffectsArePairedBySeedAndDoNotDependOnThreads) {
     EXPECT_DOUBLE_EQ(result.base[ttft]->mean, 200);
     EXPECT_FALSE(result.base_saturated);
     ASSERT_EQ(result.effects.size(), 3u);
-    const Effect& faster = result.effects[0];
+    const WhatIfEffect& faster = result.effects[0];
     EXPECT_EQ(faster.name, "link x 2");
     EXPECT_NEAR(faster.changes[ttft]->mean, -10, 1e-12);
     EXPECT_NEAR(faster.changes[ttft]->high, -10, 1e-9) << "the seeds' own differences cancel";

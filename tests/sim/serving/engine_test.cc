@@ -24,8 +24,9 @@ TEST(EngineTest, AnEmptyTraceIsAnInputError) {
 }
 
 TEST(EngineTest, AnUnknownRouterIsAnInputErrorThatNamesTheKnownOnes) {
-  EXPECT_EQ(ErrorOf([] { MakeRouter("random", 1); }),
-            "router: unknown router 'random'; expected one of round-robin, least-loaded, central-queue");
+  EXPECT_EQ(
+      ErrorOf([] { MakeRouter("random", 1); }),
+      "router: unknown router 'random'; expected one of round-robin, least-loaded, central-queue");
 }
 
 TEST(EngineTest, ProgressCountsFinishedRequests) {

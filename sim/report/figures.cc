@@ -47,7 +47,7 @@ constexpr std::string_view kHead =
     "set border 3\n"
     "set tics nomirror\n"
     "set key outside top center horizontal noenhanced\n"
-    "set yrange [0:*]\n";
+    "set yrange [0:1e-9<*]\n";
 
 // A text in single quotes, in which gnuplot replaces nothing.
 std::string Quoted(std::string_view text) {
@@ -94,7 +94,7 @@ Points RatePoints(Amount amount, double unit) {
 }
 
 std::vector<Figure> Figures() {
-  constexpr std::string_view kLog = "set logscale x\nset yrange [0:100]\n";
+  constexpr std::string_view kLog = "set logscale x\nset autoscale xfix\nset yrange [0:100]\n";
   constexpr std::string_view kTime = "time, s";
   return {
       {"cdf_ttft", "time to first token, ms", "requests, %", kLog, "lines",
@@ -183,9 +183,13 @@ std::string WriteShares(const Runs& runs, const std::string& out) {
   WriteFile((std::filesystem::path(out) / "time_share.tsv").string(), ShareData(runs));
   return WriteScript(
       out, "time_share",
+      "# Fills: compute, attention, load stall, save stall, host, idle.\n"
+      "set linetype 1 lc rgb '#0072b2' dt 1\nset linetype 2 lc rgb '#009e73' dt 1\n"
+      "set linetype 3 lc rgb '#d55e00' dt 1\nset linetype 4 lc rgb '#cc79a7' dt 1\n"
+      "set linetype 5 lc rgb '#e69f00' dt 1\nset linetype 6 lc rgb '#dddddd' dt 1\n"
       "set datafile separator tab\nset style data histograms\nset style histogram rowstacked\n"
       "set style fill solid 1 border rgb '#ffffff'\nset boxwidth 0.7\nset yrange [0:100]\n"
-      "set ylabel 'time, %'\nset xtics rotate by -20 noenhanced\n",
+      "set ylabel 'time, %'\nset xtics rotate by 20 right noenhanced\n",
       "plot for [i=2:7] 'time_share.tsv' using i:xtic(1) title columnheader(i)");
 }
 

@@ -4,6 +4,7 @@
 #include "sim/cli/command.h"
 #include "sim/core/atomic_file.h"
 #include "sim/core/error.h"
+#include "sim/report/figures.h"
 #include "sim/report/html_report.h"
 #include "sim/report/run_directory.h"
 
@@ -32,8 +33,20 @@ po::options_description Options() {
   po::options_description options("options", 100, 70);
   options.add_options()("help,h", "print this text")(
       "out", Text("FILE"), "the file to write (default: report.html in the first DIR)")(
-      "title", Text("TEXT"), "of the page (default: models and hardware)");
+      "figures", Text("DIR"),
+      "also write the charts for papers there: data, gnuplot scripts, and SVG and PNG where "
+      "gnuplot "
+      "is installed")("title", Text("TEXT"), "of the page (default: models and hardware)");
   return options;
+}
+
+void DrawFigures(const std::vector<std::string>& directories, const std::string& out) {
+  const report::FigureFiles files = report::WriteFigures(directories, out);
+  std::cerr << files.scripts.size() << " figures in " << out;
+  if (!files.drawn)
+    std::cerr << ", not drawn: gnuplot is not installed (apt-get install gnuplot-nox; then "
+                 "'gnuplot NAME.gp' there)";
+  std::cerr << "\n";
 }
 
 }  // namespace
@@ -62,6 +75,8 @@ int Report(const Arguments& arguments) {
   file.Append(page);
   file.Commit();
   std::cerr << "report in " << out << "\n";
+  const std::string figures = values["figures"].as<std::string>();
+  if (!figures.empty()) DrawFigures(directories, figures);
   return kDone;
 }
 

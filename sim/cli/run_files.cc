@@ -22,10 +22,10 @@ serving::RunResult RunAndWrite(const config::Experiment& experiment, std::size_t
   const serving::SystemConfig& system = experiment.systems[index];
   report::RunDirectory directory(files.directory);
   report::IterationsCsv iterations(directory.Stage(report::kIterationsFile));
-  serving::Timeline timeline(files.timeline_begin, files.timeline_end, kMaxSlices);
+  serving::Timelines timelines(files.timeline_begin, files.timeline_end, kMaxSlices);
   metrics::Collector collector(&iterations, experiment.warmup_requests);
   const auto requests = traces::OpenWorkload(experiment.workload);
-  options.timeline = files.timeline ? &timeline : nullptr;
+  options.timelines = files.timeline ? &timelines : nullptr;
   serving::RunResult result = run(*requests, collector, options);
 
   report::WriteRequestsCsv(collector.requests(), directory.Stage(report::kRequestsFile));
@@ -35,8 +35,13 @@ serving::RunResult RunAndWrite(const config::Experiment& experiment, std::size_t
   resolved.Set("systems", std::move(only));
   directory.Stage(report::kConfigFile, config::ToYaml(resolved));
   if (files.timeline) {
-    const report::TimelineProcess process{system.choice.name, &timeline};
-    directory.Stage(report::kTimelineFile, report::TimelineJson({&process, 1}));
+    std::vector<report::TimelineProcess> processes;
+    for (const serving::Timeline& timeline : timelines.replicas()) {
+      const std::string number = std::to_string(processes.size());
+      const bool is_only = timelines.replicas().size() == 1;
+      processes.push_back({system.choice.name + (is_only ? "" : " replica " + number), &timeline});
+    }
+    directory.Stage(report::kTimelineFile, report::TimelineJson(processes));
   }
   directory.Stage(report::kSummaryFile, report::SummaryJson(result));
   directory.Commit();

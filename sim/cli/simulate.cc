@@ -163,7 +163,7 @@ po::options_description Options() {
       "json", Text("-"), "print the summaries as JSON on standard output, not the table")(
       "seed", Text("N"), "of all random streams, instead of the file's")(
       "threads", Text("N"), "systems simulated at once (default: all cores); changes no result")(
-      "timeline", "also write timeline.json (Chrome trace events) of the first replica")(
+      "timeline", "also write timeline.json (Chrome trace events)")(
       "timeline-window", Text("BEGIN:END", "0s:30s"), "part of the run that the timeline shows")(
       "report", "also write report.html on all systems (sparseserve report)")(
       "record-selection", Text("FILE"),

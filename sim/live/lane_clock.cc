@@ -56,6 +56,7 @@ void LaneClock::Harvest(SimTime start, double prefill_share, serving::IterationR
       (interval.part == Part::kSaveStall ? time.save_stall : time.load_stall) += waited;
       time.host += length - waited;
       draw(serving::Lane::kCompute, interval.name, at, at + waited, interval.layer);
+      draw(serving::Lane::kScheduler, "host", at + waited, at + length, interval.layer);
     } else {
       const bool prefill = interval.part == Part::kPrefillAttention;
       const bool attention = prefill || interval.part == Part::kDecodeAttention;

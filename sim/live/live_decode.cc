@@ -111,7 +111,7 @@ EventPtr LiveExecutor::SelectAndLoad(std::int64_t layer, const EventPtr& before)
   backend_.Wait(Lane::kH2d, before);  // earlier layers read the slots that are given away
   clock_.BeginTransfer(Lane::kH2d);
   store_.Load(load_method_, moves - count, count);
-  clock_.EndTransfer("load", layer);
+  clock_.EndTransfer(serving::kLoadSlice, layer);
   return clock_.last_transfer();
 }
 
@@ -186,7 +186,7 @@ void LiveExecutor::AttendDecodes(std::int64_t layer, const EventPtr& loaded) {
                             .max_row_blocks = longest,
                             .output = attended_.data(),
                             .lse = nullptr});
-  clock_.Mark(Part::kDecodeAttention, "decode attention", layer);
+  clock_.Mark(Part::kDecodeAttention, serving::kDecodeAttentionSlice, layer);
 }
 
 }  // namespace sparseserve::live

@@ -227,6 +227,8 @@ serving::IterationResult LiveExecutor::Execute(SimTime start, const IterationPla
   ticket_ = plan.ticket;
   Prepare(plan, table);
   const std::chrono::duration<double> before = Clock::now() - entered;
+  if (timeline_ != nullptr)
+    timeline_->Add(serving::Lane::kScheduler, "host", start, start + Seconds(before.count()));
   clock_.Begin();
   for (const serving::LayerRun& run : work_.runs()) {
     EnterRun(run, plan);

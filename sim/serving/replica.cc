@@ -31,6 +31,7 @@ void Replica::Submit(const traces::Request& request) {
   table_[i].prompt = request.prompt;
   outputs_[i] = request.output;
   ++unfinished_;
+  if (timeline_ != nullptr) timeline_->BeginRequest(request.id, request.prompt, request.arrival);
   scheduler_.Enqueue(index);
 }
 
@@ -41,6 +42,7 @@ std::optional<Replica::Wake> Replica::TryStart(SimTime now) {
   const IterationPlan& plan = scheduler_.Plan(saves_pending);
   for (const RequestIndex index : scheduler_.preempted()) {
     collector_.OnPreempted(table_[static_cast<std::size_t>(index)].id);
+    DrawPhase(index, RequestPhase::kQueue, now);
     EndDecode(index);
   }
   for (const RequestIndex index : scheduler_.failed()) Drop(index, now, /*failed=*/true);
@@ -69,6 +71,7 @@ void Replica::RecordPlan(const IterationPlan& plan, SimTime now, const Iteration
     const bool first = i == 0 || plan.prefills[i - 1].request != plan.prefills[i].request;
     if (first) ++record_.num_prefills;
     collector_.OnScheduled(now, table_[static_cast<std::size_t>(plan.prefills[i].request)].id);
+    DrawPhase(plan.prefills[i].request, RequestPhase::kPrefill, now);
   }
   record_.num_running = scheduler_.num_running();
   record_.num_waiting = scheduler_.num_waiting();
@@ -97,6 +100,7 @@ void Replica::Finish(SimTime now) {
   record_.hbm_used = memory_->hbm_used();
   record_.dram_used = memory_->dram_used();
   collector_.OnIteration(record_);
+  if (timeline_ != nullptr) timeline_->AddIteration(record_);
   ++record_.index;
   scheduler_.Advance();
   const auto emit = [&](RequestIndex index) {
@@ -112,11 +116,17 @@ void Replica::Finish(SimTime now) {
     if (!piece.completes) continue;
     executor_->BeginDecode(piece.request, table_[static_cast<std::size_t>(piece.request)]);
     decoding_[static_cast<std::size_t>(piece.request)] = 1;
+    DrawPhase(piece.request, RequestPhase::kDecode, now);
   }
   for (const RequestIndex index : plan_.decodes) emit(index);
   for (const scheduler::PrefillPiece& piece : plan_.prefills) {
     if (piece.completes) emit(piece.request);
   }
+}
+
+void Replica::DrawPhase(RequestIndex index, RequestPhase phase, SimTime now) {
+  if (timeline_ == nullptr) return;
+  timeline_->BeginPhase(table_[static_cast<std::size_t>(index)].id, phase, now);
 }
 
 void Replica::EndDecode(RequestIndex index) {
@@ -128,7 +138,9 @@ void Replica::EndDecode(RequestIndex index) {
 
 void Replica::Drop(RequestIndex index, SimTime now, bool failed) {
   EndDecode(index);
-  collector_.OnFinish(now, table_[static_cast<std::size_t>(index)].id, failed);
+  const std::int64_t id = table_[static_cast<std::size_t>(index)].id;
+  collector_.OnFinish(now, id, failed);
+  if (timeline_ != nullptr) timeline_->EndRequest(id, now);
   free_.push_back(index);
   --unfinished_;
 }

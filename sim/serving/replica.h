@@ -14,6 +14,7 @@
 #include "sim/scheduler/kv_memory.h"
 #include "sim/scheduler/scheduler.h"
 #include "sim/serving/executor.h"
+#include "sim/serving/timeline.h"
 #include "traces/request.h"
 
 namespace sparseserve::serving {
@@ -23,6 +24,9 @@ class Replica {
   Replica(std::int32_t id, const scheduler::SchedulerConfig& scheduling, std::int64_t num_layers,
           std::unique_ptr<scheduler::KvMemory> memory, std::unique_ptr<Executor> executor,
           metrics::Collector& collector);
+
+  // What the replica does is drawn there, unless it is null. Outlives the replica.
+  void set_timeline(Timeline* timeline) { timeline_ = timeline; }
 
   // A request arrives. It waits until the next TryStart.
   void Submit(const traces::Request& request);
@@ -49,6 +53,7 @@ class Replica {
   void Drop(RequestIndex index, SimTime now, bool failed);
   void RecordPlan(const IterationPlan& plan, SimTime now, const IterationResult& result);
   void EndDecode(RequestIndex index);
+  void DrawPhase(RequestIndex index, RequestPhase phase, SimTime now);
 
   std::int32_t id_;
   std::vector<RequestState> table_;
@@ -59,6 +64,7 @@ class Replica {
   scheduler::Scheduler scheduler_;
   std::unique_ptr<Executor> executor_;
   metrics::Collector& collector_;
+  Timeline* timeline_ = nullptr;
   metrics::IterationRecord record_;
   IterationPlan plan_;  // of the iteration under way
   bool busy_ = false;

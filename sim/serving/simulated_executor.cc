@@ -206,7 +206,7 @@ void SimulatedExecutor::DrawResident(const LayerCost& cost, std::int64_t begin, 
     draw(cost.projection, "projection", layer);
     draw(cost.select, "select", layer);
     draw(cost.prefill_attention, "prefill attention", layer);
-    draw(cost.decode_attention, "decode attention", layer);
+    draw(cost.decode_attention, kDecodeAttentionSlice, layer);
     draw(cost.output_mlp, "output and MLP", layer);
   }
 }
@@ -234,7 +234,7 @@ void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool
   SimTime loaded = now();
   Seconds prefill_attention = cost.prefill_attention;
   if (loads > 0) {
-    const Seconds load = IssueLoad(loads, loadable);
+    const Seconds load = IssueLoad(loads, layer, loadable);
     loaded = h2d_free_;
     prefill_attention +=
         std::min(load, prefill_attention) * (costs_.ComputeSlowdown(config_.load) - 1);
@@ -247,7 +247,7 @@ void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool
     result_.time.load_stall += stall;
     elapsed_ += stall;
   }
-  Compute(cost.decode_attention, result_.time.attention, "decode attention", layer);
+  Compute(cost.decode_attention, result_.time.attention, kDecodeAttentionSlice, layer);
   Compute(cost.output_mlp, result_.time.compute, "output and MLP", layer);
   result_.time.prefill_compute += (cost.projection + cost.output_mlp) * cost.prefill_share;
 }
@@ -333,7 +333,7 @@ void SimulatedExecutor::IssueSave(const LayerCost& cost, std::int64_t layer, boo
 }
 
 // Puts `loads` units on the H2D lane, not before `ready`; returns how long they take.
-Seconds SimulatedExecutor::IssueLoad(std::int64_t loads, SimTime ready) {
+Seconds SimulatedExecutor::IssueLoad(std::int64_t loads, std::int64_t layer, SimTime ready) {
   const scheduler::KvGeometry& geometry = config_.geometry;
   Seconds time = Take(costs_.Load(config_.load, geometry.unit_bytes, loads));
   const SimTime begin = std::max({now(), h2d_free_, ready});
@@ -348,11 +348,12 @@ Seconds SimulatedExecutor::IssueLoad(std::int64_t loads, SimTime ready) {
     d2h_free_ = d2h_free_ + shared;
     result_.d2h_busy += shared;
     saves_done_ = std::max(saves_done_, d2h_free_);
+    if (timeline_ != nullptr) timeline_->ExtendLast(Lane::kD2h, d2h_free_);
   }
   h2d_free_ = begin + time;
   result_.h2d_busy += time;
   result_.h2d_bytes += geometry.unit_bytes * loads;
-  if (timeline_ != nullptr) timeline_->Add(Lane::kH2d, "load", begin, h2d_free_);
+  if (timeline_ != nullptr) timeline_->Add(Lane::kH2d, kLoadSlice, begin, h2d_free_, layer);
   return time;
 }
 

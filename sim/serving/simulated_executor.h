@@ -90,7 +90,7 @@ class SimulatedExecutor : public Executor {
   void Select(RequestIndex index, std::int64_t layer, Tokens context);
   std::int64_t LoadMisses();
   void IssueSave(const LayerCost& cost, std::int64_t layer, bool prefills);
-  Seconds IssueLoad(std::int64_t loads, SimTime ready);
+  Seconds IssueLoad(std::int64_t loads, std::int64_t layer, SimTime ready);
   void StallForSaves(SimTime until);
   Seconds Take(cost::Estimate estimate);
   void Compute(Seconds duration, Seconds& share, const char* what, std::int64_t layer);

@@ -321,12 +321,13 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   std::vector<const Executor*> executors;
   std::vector<Selection> selections;              // of the replicas, owned here
   std::deque<kvcache::AccessRecorder> recorders;  // of the accesses, one per replica
+  if (options.timelines != nullptr) options.timelines->Begin(config.replicas);
   for (std::int64_t i = 0; i < config.replicas; ++i) {
     Memory memory = MakeMemory(config, geometry, result.budget.kv);
     caches.push_back(memory.cache());
     if (offloads && !config.memory.replay_evictions.empty())
       memory.cache()->set_recorder(&recorders.emplace_back());
-    Timeline* const timeline = i == 0 ? options.timeline : nullptr;
+    Timeline* const timeline = options.timelines != nullptr ? &options.timelines->of(i) : nullptr;
     selections.push_back(
         offloads && (simulated || replays)
             ? MakeSelection(config, geometry, simulated && record ? &*record : nullptr)
@@ -353,6 +354,7 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
     replicas.push_back(std::make_unique<Replica>(static_cast<std::int32_t>(i), Scheduling(config),
                                                  geometry.num_layers, memory.Release(),
                                                  std::move(executor), collector));
+    replicas.back()->set_timeline(timeline);
   }
   Engine engine(std::move(replicas), MakeRouter(config.router, config.scheduling.max_requests),
                 requests, collector, {.progress = options.progress, .pace = options.pace});

@@ -48,7 +48,7 @@ struct RunOptions {
   PaceFunction pace;              // of the engine
   // Makes a simulation follow a measured run; null: its own predictions.
   const MeasuredRun* imposed = nullptr;
-  Timeline* timeline = nullptr;  // of the first replica
+  Timelines* timelines = nullptr;
   ProgressFunction progress;
   std::string record_selection;  // file for what was selected, when KV lives in DRAM; empty: none
 };

@@ -7,6 +7,7 @@ Exits with 77 (a skip for ctest) when no Chromium is installed; what needs none 
 import html
 import json
 import re
+import shutil
 import sys
 import unittest
 
@@ -61,6 +62,29 @@ class ReportTest(ReportCase):
         first = (self.here / "out/report.html").read_bytes()
         self.report("out", "--out", "again.html", "--title", self.page_title(first))
         self.assertEqual((self.here / "again.html").read_bytes(), first)
+
+    def test_figures_are_drawn_where_gnuplot_is_and_left_as_scripts_where_not(self):
+        self.write("e.yaml", harness.small("[sparseserve]", "[vllm, sparseserve]"))
+        self.simulate()
+        path = self.here / "out/sparseserve/summary.json"
+        hostile = "it's `id` $(id) \"x\" \\"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "system": hostile}))
+        result = self.run_binary("report", "out", "--figures", "scripts", env={"PATH": "/nowhere"})
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("10 figures in scripts, not drawn: gnuplot is not installed", result.stderr)
+        names = {path.stem for path in (self.here / "scripts").iterdir()}
+        self.assertEqual({path.suffix for path in (self.here / "scripts").iterdir()}, {".gp", ".tsv"})
+        rows = [line for line in (self.here / "scripts/cdf_ttft.tsv").read_text().splitlines() if line]
+        self.assertEqual(sum(not line.startswith("#") for line in rows), 40)  # 20 requests of each
+        if shutil.which("gnuplot") is None:
+            return
+        result = self.report("out", "--figures", "figures")
+        self.assertEqual(result.stderr, "report in out/report.html\n10 figures in figures\n")
+        for name in names:
+            picture = (self.here / f"figures/{name}.svg").read_text()
+            self.assertIn("<path", picture)
+            self.assertGreater((self.here / f"figures/{name}.png").stat().st_size, 5000, name)
+        self.assertIn("it&apos;s `id` $(id)", (self.here / "figures/batch.svg").read_text().replace("'", "&apos;"))
 
     def page_title(self, page):
         return html.unescape(re.search("<title>(.*?)</title>", page.decode()).group(1))

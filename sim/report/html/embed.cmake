@@ -3,6 +3,7 @@
 #
 # A text that would end the <script> or <style> it goes into is refused. References to source maps
 # are cut: the page must ask for nothing.
+cmake_minimum_required(VERSION 3.25)
 set(code "// Written by sim/report/html/embed.cmake.\n#include \"sim/report/html_assets.h\"\n\n")
 string(APPEND code "namespace sparseserve::report {\n\n")
 string(REPLACE "|" ";" FILES "${FILES}")

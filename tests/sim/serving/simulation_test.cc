@@ -40,11 +40,11 @@ TEST_P(SystemTest, TwoRunsAreEqualInEveryFigure) {
 TEST_P(SystemTest, LookingChangesNothing) {
   const Requests requests = Equal(5, 70, 5000, 15);
   const Outcome unseen = Simulate(Pressed(GetParam()), requests);
-  Timeline timeline(SimTime(0), SimTime::Max(), 100'000);
+  Timelines timelines(SimTime(0), SimTime::Max(), 100'000);
   RunOptions options;
-  options.timeline = &timeline;
+  options.timelines = &timelines;
   const Outcome seen = Simulate(Pressed(GetParam()), requests, options);
-  EXPECT_GT(timeline.slices().size(), 1000u);
+  EXPECT_GT(timelines.of(0).slices().size(), 1000u);
   EXPECT_EQ(SummaryOf(unseen.result), SummaryOf(seen.result));
   EXPECT_EQ(Times(unseen.records), Times(seen.records));
 }
@@ -67,16 +67,51 @@ TEST_P(SystemTest, EveryTokenIsComputedOnceAndEveryKvByteIsSavedOnce) {
   EXPECT_EQ(s.totals.h2d_bytes, Bytes(16384) * s.totals.block_loads);
 }
 
-TEST_P(SystemTest, TimelineSlicesOfALaneDoNotOverlap) {
-  Timeline timeline(SimTime(0), SimTime::Max(), 100'000);
+TEST_P(SystemTest, TimelineOfAWholeRunAddsUpToItsSummary) {
+  Timelines timelines(SimTime(0), SimTime::Max(), 1'000'000);
   RunOptions options;
-  options.timeline = &timeline;
-  Simulate(Pressed(GetParam()), Equal(3, 70, 4000, 5), options);
-  SimTime ends[5];
+  options.timelines = &timelines;
+  const Outcome run = Simulate(Pressed(GetParam()), Equal(6, 70, 4000, 12), options);
+  const Timeline& timeline = timelines.of(0);
+  ASSERT_EQ(timeline.dropped(), 0);
+  SimTime ends[kNumLanes];
+  double busy_s[kNumLanes] = {};
   for (const Slice& slice : timeline.slices()) {
     const auto lane = static_cast<std::size_t>(slice.lane);
     ASSERT_GE(slice.begin, ends[lane]) << slice.name << " of lane " << lane;
     ends[lane] = slice.end;
+    busy_s[lane] += 1e-9 * static_cast<double>(slice.end.ns() - slice.begin.ns());
+  }
+  const metrics::IterationTotals& totals = run.result.summary.totals;
+  const Seconds lanes[kNumLanes] = {
+      totals.host, totals.compute + totals.attention + totals.load_stall + totals.save_stall,
+      totals.h2d_busy, totals.d2h_busy, totals.scatter_busy};
+  // Each end of a slice is rounded to the nanosecond.
+  const double rounding = 1e-9 * static_cast<double>(timeline.slices().size());
+  for (std::size_t lane = 0; lane < kNumLanes; ++lane)
+    EXPECT_NEAR(busy_s[lane], lanes[lane].value(), rounding) << "lane " << lane;
+}
+
+TEST_P(SystemTest, TimelineHasThePhasesOfEveryRequest) {
+  Timelines timelines(SimTime(0), SimTime::Max(), 1'000'000);
+  RunOptions options;
+  options.timelines = &timelines;
+  const Outcome run = Simulate(Pressed(GetParam()), Equal(6, 70, 4000, 12), options);
+  const Timeline& timeline = timelines.of(0);
+  EXPECT_EQ(timeline.iterations().size(),
+            static_cast<std::size_t>(run.result.summary.totals.iterations));
+  for (const metrics::RequestRecord& request : run.records) {
+    SimTime at = request.arrival, prefill, decode;
+    for (const PhaseSpan& span : timeline.phases()) {
+      if (span.request != request.id) continue;
+      EXPECT_EQ(span.begin, at) << request.id;
+      at = span.end;
+      if (span.phase == RequestPhase::kPrefill && prefill == SimTime()) prefill = span.begin;
+      if (span.phase == RequestPhase::kDecode && decode == SimTime()) decode = span.begin;
+    }
+    EXPECT_EQ(at, request.finish) << request.id;
+    EXPECT_EQ(prefill, request.scheduled) << request.id;
+    EXPECT_EQ(decode, request.first_token) << request.id;
   }
 }
 

@@ -44,6 +44,9 @@ const std::vector<Situation> kSituations = {
     {"working sets",
      {"systems=[vllm-so-ft-wc]", "memory.kv_pool=120MB", "workload.output.mean=40",
       "workload.rate=1000/s", "locality.preset=shadowkv-60"}},
+    {"sampled",
+     {"memory.kv_pool=80MB", "locality.preset=shadowkv-60",
+      "fidelity={mode: sampled, share: 0.5}"}},
     {"resident, sparse", {"systems=[vllm-s]"}},
     {"resident, little HBM",
      {"systems=[vllm]", "memory.hbm_utilization=0.0635", "workload.rate=1000/s"}},
@@ -97,6 +100,7 @@ const std::map<std::string, std::vector<std::string>> kValues = {
 // And why.
 const std::map<std::string, std::string> kChangesNoTime = {
     {"name", "names the directory of results"},
+    {"warmup_requests", "what is measured of a run"},
     {"slo.ttft", "goodput only"},
     {"slo.tpot", "goodput only"},
     {"slo.e2el", "goodput only"},
@@ -158,8 +162,10 @@ class EveryKeyTest : public ::testing::Test {
       const Experiment e = LoadExperiment(path_, overrides, ".", schema);
       const serving::SystemConfig& system = e.systems.front();
       const auto scan = traces::OpenWorkload(e.workload);
-      serving::CheckFeasible(system, serving::ScanWorkload(*scan));
-      metrics::Collector collector;
+      const serving::WorkloadBounds bounds = serving::ScanWorkload(*scan);
+      serving::CheckFeasible(system, bounds);
+      CheckWarmup(e, bounds.num_requests);
+      metrics::Collector collector(nullptr, e.warmup_requests);
       const auto requests = traces::OpenWorkload(e.workload);
       const serving::RunResult result =
           serving::RunSimulation(system, *requests, e.slo, collector, {});

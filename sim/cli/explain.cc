@@ -92,6 +92,7 @@ report::WhatIfTable TableOf(const plan::WhatIfResult& result, std::vector<std::s
   table.num_seeds = num_seeds;
   table.left_out = std::move(left_out);
   table.base_saturated = result.base_saturated;
+  table.seeds_differ = result.seeds_differ;
   for (std::size_t f = 0; f < plan::kNumFigures; ++f) {
     table.figures.emplace_back(plan::kFigureNames[f]);
     const std::optional<plan::Interval>& base = result.base[f];

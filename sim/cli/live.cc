@@ -144,6 +144,15 @@ LiveOptions ReadOptions(const po::variables_map& values) {
   return options;
 }
 
+// Scales are questions to the simulation.
+void RefuseWhatIfs(const serving::SystemConfig& system) {
+  const auto refuse = [](double scale, const char* key, const char* what) {
+    if (scale != 1) throw InputError({{}, key, what, "1", ""});
+  };
+  refuse(system.link_scale, "hardware.link_scale", "a live run has the link that there is");
+  refuse(system.time_scale, "hardware.time_scale", "a live run takes the time that it takes");
+}
+
 }  // namespace
 
 int Live(const Arguments& arguments) {
@@ -171,13 +180,8 @@ int Live(const Arguments& arguments) {
         serving::ScanWorkload(*traces::OpenWorkload(experiment.workload));
     for (const serving::SystemConfig& system : experiment.systems)
       serving::CheckFeasible(system, bounds);
-    if (experiment.systems.front().link_scale != 1) {
-      throw InputError({.where = {},
-                        .key = "hardware.link_scale",
-                        .what = "a live run has the link that there is",
-                        .expected = "1",
-                        .hint = ""});
-    }
+    config::CheckWarmup(experiment, bounds.num_requests);
+    RefuseWhatIfs(experiment.systems.front());
     const auto backend = kernels::MakeBackend(run.backend, kernels::DefaultBackendConfig());
     report::Progress progress(bounds.num_requests *
                               static_cast<std::int64_t>(experiment.systems.size()));

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <exception>
+#include <span>
 #include <thread>
 
 #include "sim/core/check.h"
@@ -195,8 +196,10 @@ WhatIfResult RunWhatIfs(const std::vector<serving::SystemConfig>& bases,
   for (std::size_t f = 0; f < kNumFigures; ++f) {
     if (const auto values = Values(jobs, 0, num_seeds, f)) result.base[f] = MeanInterval(*values);
   }
-  for (std::size_t seed = 0; seed < num_seeds; ++seed)
+  for (std::size_t seed = 0; seed < num_seeds; ++seed) {
     result.base_saturated |= jobs[seed].saturated;
+    result.seeds_differ |= jobs[seed].figures != jobs[0].figures;
+  }
   for (std::size_t c = 0; c < changes.size(); ++c) {
     const std::size_t first = (c + 1) * num_seeds;
     WhatIfEffect& effect = result.effects.emplace_back();
@@ -209,7 +212,11 @@ WhatIfResult RunWhatIfs(const std::vector<serving::SystemConfig>& bases,
     for (std::size_t f = 0; f < kNumFigures; ++f) {
       const auto base = Values(jobs, 0, num_seeds, f);
       const auto other = Values(jobs, first, num_seeds, f);
-      if (base && other) effect.changes[f] = PairedDifference(*base, *other);
+      if (!base || !other) continue;
+      // Equal runs are one sample.
+      const std::size_t samples = result.seeds_differ ? num_seeds : 1;
+      effect.changes[f] =
+          PairedDifference(std::span(*base).first(samples), std::span(*other).first(samples));
     }
   }
   return result;

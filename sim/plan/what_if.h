@@ -54,6 +54,9 @@ struct WhatIfEffect {
 struct WhatIfResult {
   std::array<std::optional<Interval>, kNumFigures> base;
   bool base_saturated = false;  // with one of the seeds
+  // False for one seed, and where nothing is drawn (a recorded trace, no block selected): then the
+  // changes hold for this trace, their intervals are unknown.
+  bool seeds_differ = false;
   std::vector<WhatIfEffect> effects;
 };
 

@@ -57,10 +57,11 @@ struct WhatIfTable {
   std::vector<WhatIfRow> rows;
   std::vector<std::string> left_out;
   std::int64_t num_seeds = 0;
+  bool seeds_differ = true;  // false: equal runs, or one; no interval is known
 };
 
-// The change that lowers or raises something most beyond its interval, in a sentence each for
-// latency and throughput; empty without rows.
+// The change that improves a latency or throughput most beyond its interval, or by most where no
+// interval is known; a sentence each, none without rows.
 std::vector<std::string> WhatIfConclusions(const WhatIfTable& table);
 std::string WhatIfText(const WhatIfTable& table);
 

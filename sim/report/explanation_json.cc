@@ -32,6 +32,7 @@ Json WhatIfJson(const WhatIfTable& table) {
   for (std::size_t f = 0; f < table.base.size(); ++f)
     if (table.base[f]) base[table.figures[f]] = *table.base[f];
   return {{"seeds", table.num_seeds},
+          {"seeds_differ", table.seeds_differ},
           {"confidence", 0.95},
           {"base", base},
           {"base_saturated", table.base_saturated},

@@ -185,7 +185,7 @@ const WhatIfRow* Best(const WhatIfTable& table, std::size_t figure, bool lower_i
   for (const WhatIfRow& row : table.rows) {
     if (figure >= row.cells.size() || !row.cells[figure]) continue;
     const WhatIfCell& cell = *row.cells[figure];
-    const bool certain = lower_is_better ? cell.high < 0 : cell.low > 0;
+    const bool certain = !table.seeds_differ || (lower_is_better ? cell.high < 0 : cell.low > 0);
     const double gain = lower_is_better ? -cell.change : cell.change;
     if (!certain || gain <= most) continue;
     most = gain;
@@ -240,11 +240,15 @@ std::vector<std::string> WhatIfConclusions(const WhatIfTable& table) {
     const auto f = static_cast<std::size_t>(found - table.figures.begin());
     if (found == table.figures.end() || !table.base[f]) return;
     if (const WhatIfRow* row = Best(table, f, lower_is_better)) {
-      lines.push_back(fmt::format("{} gains most from {}: {} %.", words, row->name,
-                                  Interval(*row->cells[f], *table.base[f])));
+      const WhatIfCell& cell = *row->cells[f];
+      const std::string change =
+          table.seeds_differ
+              ? Interval(cell, *table.base[f]) + " %"
+              : fmt::format("{:+.1f} %, with these requests", Percent(cell.change, *table.base[f]));
+      lines.push_back(fmt::format("{} gains most from {}: {}.", words, row->name, change));
     } else {
-      lines.push_back(
-          fmt::format("{}: no change tried improves it beyond the spread of the seeds.", words));
+      lines.push_back(fmt::format("{}: no change tried improves it{}.", words,
+                                  table.seeds_differ ? " beyond the spread of the seeds" : ""));
     }
   };
   if (table.rows.empty()) return lines;
@@ -259,12 +263,13 @@ std::string WhatIfText(const WhatIfTable& table) {
   if (table.rows.empty()) return "";
   constexpr std::array<std::string_view, 6> kHeads = {"TTFT mean", "TTFT P99",     "TBT mean",
                                                       "TBT P99",   "output tok/s", "goodput"};
-  std::string text = fmt::format(
-      "what if: change in % of the base, {} seed{}{}\n{:<40}", table.num_seeds,
-      table.num_seeds == 1 ? "" : "s",
-      table.num_seeds == 1 ? " (? : how certain it is needs more seeds)"
-                           : ", ± 95 % interval of the paired difference (~ : within the spread)",
-      "");
+  std::string how = ", ± 95 % interval of the paired difference (~ : within the spread)";
+  if (!table.seeds_differ) {
+    how = table.num_seeds == 1 ? " (? : the interval needs more seeds)"
+                               : ", all alike (? : nothing is drawn, no interval is known)";
+  }
+  std::string text = fmt::format("what if: change in % of the base, {} seed{}{}\n{:<40}",
+                                 table.num_seeds, table.num_seeds == 1 ? "" : "s", how, "");
   for (std::size_t f = 0; f < table.figures.size(); ++f)
     text += table.base[f] ? fmt::format("{:>14}", kHeads[f]) : "";
   text += fmt::format("\n{:<40}", "base");

@@ -118,7 +118,7 @@ std::string Conclusion(const PlanView& view) {
   if (!view.result.feasible) return "No candidate holds the service level. " + Relaxation(view);
   const PlannedCandidate& best = view.result.ranking.front();
   const Candidate& candidate = view.candidates[best.candidate];
-  std::string text = fmt::format("{}: {} GPUs ({} replicas of {})", Joined(candidate.labels),
+  std::string text = fmt::format("{}: {} GPU{} ({} x {})", Joined(candidate.labels),
                                  best.gpus, ReplicasText(best), candidate.gpus_per_replica);
   if (best.cost_per_hour > 0) {
     text += fmt::format(", {} an hour, {} per million output tokens", Short(best.cost_per_hour),

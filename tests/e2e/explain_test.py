@@ -75,6 +75,15 @@ class ExplainTest(BinaryTest):
             self.assertAlmostEqual(row["changes"][figure]["change"], other[figure] - base[figure])
             self.assertIsNone(row["changes"][figure]["low"])  # one seed says nothing of the spread
 
+    def test_a_trace_without_selections_is_alike_in_every_seed(self):
+        self.write("t.csv", "arrival_s,prompt_tokens,output_tokens\n0,2000,20\n0.1,3000,20\n")
+        self.write("e.yaml", SMALL[:SMALL.index("workload:")] +
+                   "workload: {source: trace, path: t.csv}\n")
+        self.simulate("--set", "systems=[vllm]")
+        result = self.explain("out/vllm")
+        self.assertIn("3 seeds, all alike", result.stdout)
+        self.assertIn("with these requests", result.stdout)
+
     def test_goodput_is_compared_where_there_are_limits(self):
         self.write("e.yaml", SMALL + "slo: {ttft: 1s}\n")
         self.simulate()

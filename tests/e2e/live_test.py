@@ -4,6 +4,7 @@
 Usage: tests/e2e/live_test.py BINARY [unittest options]
 """
 import csv
+import json
 
 from harness import RESULT_FILES, ROOT, BinaryTest, main
 
@@ -68,10 +69,27 @@ class LiveTest(BinaryTest):
             length = float(row["end_s"]) - float(row["begin_s"])
             self.assertAlmostEqual(sum(float(row[part]) for part in parts), length, delta=2e-6)
 
+    def test_a_measured_run_is_explained_by_its_own_times(self):
+        self.live("--set", "systems=[sparseserve]")
+        directory = "out/sparseserve/measured"
+        summary = self.summary(directory)
+        for latency in ("ttft", "itl"):
+            parts = sum(summary[f"{latency}_breakdown_ms"].values())
+            self.assertAlmostEqual(parts / summary[f"mean_{latency}_ms"], 1, places=6)
+        result = self.run_binary("explain", directory, "--data", ROOT, "--seeds", "1", "--json", "-")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        found = json.loads(result.stdout)
+        self.assertEqual(found["fidelity"], "measured")
+        self.assertIsNone(found["reproduced"])
+        self.assertEqual(found["itl_breakdown_ms"], summary["itl_breakdown_ms"])
+        self.assertGreater(len(found["what_if"]["rows"]), 0)
+
     def test_says_in_one_line_what_it_cannot_run(self):
         for options, message in [
                 (["--backend", "tpu"], "--backend: backend 'tpu' is unknown (known: cpu, cuda)"),
                 (["--set", "fidelity.mode=sampled"], "a live run serves every lane"),
+                (["--set", "hardware.link_scale=2"], "a live run has the link that there is"),
+                (["--set", "hardware.time_scale=2"], "a live run takes the time that it takes"),
                 (["--set", "selection.reuse_interval=2"], "a choice kept for several steps"),
                 (["--set", "selection.granularity=layer"], "one choice for all heads of a layer")]:
             result = self.live(*options)

@@ -91,6 +91,7 @@ TEST(RunWhatIfsTest, EffectsArePairedBySeedAndDoNotDependOnThreads) {
     const auto ttft = static_cast<std::size_t>(Figure::kMeanTtft);
     EXPECT_DOUBLE_EQ(result.base[ttft]->mean, 200);
     EXPECT_FALSE(result.base_saturated);
+    EXPECT_TRUE(result.seeds_differ);
     ASSERT_EQ(result.effects.size(), 3u);
     const WhatIfEffect& faster = result.effects[0];
     EXPECT_EQ(faster.name, "link x 2");
@@ -104,6 +105,18 @@ TEST(RunWhatIfsTest, EffectsArePairedBySeedAndDoNotDependOnThreads) {
     EXPECT_FALSE(faster.changes[static_cast<std::size_t>(Figure::kMeanItl)]) << "no gaps";
     EXPECT_FALSE(faster.changes[static_cast<std::size_t>(Figure::kGoodput)]) << "no limits";
   }
+}
+
+// Three equal runs know no more than one.
+TEST(RunWhatIfsTest, SeedsThatDrawNothingGiveNoInterval) {
+  const std::vector<SystemConfig> bases(3, Shipped("sparseserve"));
+  const RunFunction run = [](const SystemConfig& system, std::size_t) { return Fake(system, 0); };
+  const WhatIfResult result =
+      RunWhatIfs(bases, {{"link x 2", [](SystemConfig& c) { c.link_scale = 2; }}}, run, 2);
+  EXPECT_FALSE(result.seeds_differ);
+  const auto& change = result.effects[0].changes[static_cast<std::size_t>(Figure::kMeanTtft)];
+  EXPECT_NEAR(change->mean, -10, 1e-12);
+  EXPECT_FALSE(change->ExcludesZero());
 }
 
 TEST(RunWhatIfsTest, ABaseThatCannotRunIsAnError) {

@@ -125,6 +125,16 @@ TEST(WhatIfTextTest, ChangesWithinTheSpreadAreMarkedAndNeverTheConclusion) {
   EXPECT_THAT(WhatIfConclusions(uncertain), ElementsAre(HasSubstr("no change tried improves it")));
 }
 
+TEST(WhatIfTextTest, WithoutIntervalsTheLargestChangeIsToldForTheseRequests) {
+  WhatIfTable table = TwoChanges();
+  table.seeds_differ = false;
+  EXPECT_THAT(WhatIfText(table), HasSubstr("3 seeds, all alike"));
+  EXPECT_THAT(WhatIfConclusions(table),
+              ElementsAre("Mean TTFT gains most from b: -25.0 %, with these requests."));
+  table.num_seeds = 1;
+  EXPECT_THAT(WhatIfText(table), HasSubstr("1 seed (? : the interval needs more seeds)"));
+}
+
 TEST(ExplanationJsonTest, HasNoInfinityAndSaysWhatIsBeyondTheSpread) {
   const Json json =
       Json::parse(ExplanationJson("out/x", true, Explain(RunOf().summary), TwoChanges()));

@@ -50,7 +50,7 @@ void Collector::OnToken(SimTime now, std::int64_t id) {
   if (record.produced == Tokens(0)) {
     record.first_token = now;
   } else {
-    token_gaps_ms_.push_back(static_cast<float>((now - record.last_token).value() * 1e3));
+    token_gaps_ms_.Add(static_cast<float>((now - record.last_token).value() * 1e3));
   }
   record.last_token = now;
   record.produced += Tokens(1);
@@ -112,8 +112,7 @@ void Collector::CheckConservation() const {
   SPARSESERVE_CHECK(in_system_ == 0 && waiting_ == 0, "requests are left in the system");
   SPARSESERVE_CHECK(num_finished_ == static_cast<std::int64_t>(requests_.size()),
                     "requests in and out differ");
-  SPARSESERVE_CHECK(gaps == static_cast<std::int64_t>(token_gaps_ms_.size()),
-                    "tokens and token gaps differ");
+  SPARSESERVE_CHECK(gaps == token_gaps_ms_.size(), "tokens and token gaps differ");
   SPARSESERVE_CHECK(sojourn == system_area_,
                     "Little's law: time in system and its integral differ");
   SPARSESERVE_CHECK(queued == waiting_area_, "Little's law: time in queue and its integral differ");

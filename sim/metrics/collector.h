@@ -1,12 +1,14 @@
 // Collects what a run produces: per request, per iteration, and the counters that must balance.
 //
-// It holds about 100 bytes a request and 4 bytes an output token (exact quantiles of the token gaps
-// need them); iterations are handed on, not kept. Latencies run from arrival.
+// It holds about 100 bytes a request, and 8 bytes for each run of equal token gaps, about one per
+// iteration (exact quantiles need them); iterations are handed on, not kept. Latencies run from
+// arrival.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "sim/core/quantiles.h"
 #include "sim/core/units.h"
 
 namespace sparseserve::metrics {
@@ -83,7 +85,7 @@ class Collector {
   void CheckConservation() const;
 
   const std::vector<RequestRecord>& requests() const { return requests_; }
-  const std::vector<float>& token_gaps_ms() const { return token_gaps_ms_; }
+  const RunLengthSample& token_gaps_ms() const { return token_gaps_ms_; }
   const IterationTotals& totals() const { return totals_; }
   std::int64_t num_finished() const { return num_finished_; }
   std::int64_t preemptions() const { return preemptions_; }
@@ -101,7 +103,7 @@ class Collector {
 
   IterationSink* sink_;
   std::vector<RequestRecord> requests_;
-  std::vector<float> token_gaps_ms_;
+  RunLengthSample token_gaps_ms_;
   IterationTotals totals_;
   std::int64_t num_finished_ = 0;
   std::int64_t preemptions_ = 0;

@@ -78,8 +78,7 @@ Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int6
   s.tpot_ms = sparseserve::Summarize(samples.tpot);
   s.e2el_ms = sparseserve::Summarize(samples.e2el);
   s.scheduling_delay_s = sparseserve::Summarize(samples.delay);
-  std::vector<float> gaps = collector.token_gaps_ms();
-  s.itl_ms = sparseserve::Summarize(gaps);
+  s.itl_ms = sparseserve::Summarize(collector.token_gaps_ms());
   s.saturated = IsSaturated(collector);
   s.preemptions = collector.preemptions();
   s.batch_max = s.totals.batch_max;

@@ -34,4 +34,63 @@ SampleStatistics Summarize(std::vector<float>& values) {
   return s;
 }
 
+namespace {
+
+// The order statistic of `rank`. REQUIRES: runs sorted by value.
+double AtRank(const std::vector<RunLengthSample::Run>& runs, std::int64_t rank) {
+  for (const RunLengthSample::Run& run : runs) {
+    if (rank < run.count) return run.value;
+    rank -= run.count;
+  }
+  return runs.back().value;
+}
+
+double Quantile(const std::vector<RunLengthSample::Run>& sorted, std::int64_t size, double q) {
+  const double rank = q * static_cast<double>(size - 1);
+  const auto lower = static_cast<std::int64_t>(std::floor(rank));
+  const double low = AtRank(sorted, lower);
+  if (lower + 1 == size) return low;
+  return low + (AtRank(sorted, lower + 1) - low) * (rank - static_cast<double>(lower));
+}
+
+}  // namespace
+
+RunLengthSample RunLengthSample::Without(std::int64_t count) const {
+  RunLengthSample rest;
+  rest.size_ = size_ - count;
+  for (const Run& run : runs_) {
+    const std::int64_t skipped = std::min<std::int64_t>(count, run.count);
+    count -= skipped;
+    if (skipped < run.count)
+      rest.runs_.push_back({run.value, run.count - static_cast<std::uint32_t>(skipped)});
+  }
+  return rest;
+}
+
+SampleStatistics Summarize(const RunLengthSample& sample) {
+  SampleStatistics s;
+  if (sample.size() == 0) return s;
+  const auto count = static_cast<double>(sample.size());
+  // Each value is added by itself: a product would round otherwise than the sum.
+  double sum = 0;
+  for (const auto& run : sample.runs()) {
+    for (std::uint32_t i = 0; i < run.count; ++i) sum += run.value;
+  }
+  s.mean = sum / count;
+  double squares = 0;
+  for (const auto& run : sample.runs()) {
+    const double square = (run.value - s.mean) * (run.value - s.mean);
+    for (std::uint32_t i = 0; i < run.count; ++i) squares += square;
+  }
+  s.std = std::sqrt(squares / count);
+  std::vector<RunLengthSample::Run> sorted = sample.runs();
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto& a, const auto& b) { return a.value < b.value; });
+  s.median = Quantile(sorted, sample.size(), 0.5);
+  s.p95 = Quantile(sorted, sample.size(), 0.95);
+  s.p99 = Quantile(sorted, sample.size(), 0.99);
+  s.max = sorted.back().value;
+  return s;
+}
+
 }  // namespace sparseserve

@@ -60,7 +60,7 @@ void Collector::OnToken(SimTime now, std::int64_t id) {
     record.first_token = now;
     counts_.input_tokens += record.prompt.value();
   } else {
-    token_gaps_ms_.push_back(static_cast<float>((now - record.last_token).value() * 1e3));
+    token_gaps_ms_.Add(static_cast<float>((now - record.last_token).value() * 1e3));
     ++counts_.token_gaps;
   }
   ++counts_.output_tokens;
@@ -129,8 +129,7 @@ void Collector::CheckConservation() const {
   SPARSESERVE_CHECK(in_system_ == 0 && waiting_ == 0, "requests are left in the system");
   SPARSESERVE_CHECK(counts_.finished == static_cast<std::int64_t>(requests_.size()),
                     "requests in and out differ");
-  SPARSESERVE_CHECK(gaps == static_cast<std::int64_t>(token_gaps_ms_.size()),
-                    "tokens and token gaps differ");
+  SPARSESERVE_CHECK(gaps == token_gaps_ms_.size(), "tokens and token gaps differ");
   SPARSESERVE_CHECK(sojourn == system_area_,
                     "Little's law: time in system and its integral differ");
   SPARSESERVE_CHECK(queued == waiting_area_, "Little's law: time in queue and its integral differ");

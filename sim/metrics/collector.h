@@ -1,12 +1,14 @@
 // Collects what a run produces: per request, per iteration, and the counters that must balance.
 //
-// It holds about 200 bytes a request and 4 bytes an output token (exact quantiles of the token gaps
-// need them); iterations are handed on, not kept. Latencies run from arrival.
+// It holds about 200 bytes a request, and 8 bytes for each run of equal token gaps, about one per
+// iteration (exact quantiles need them); iterations are handed on, not kept. Latencies run from
+// arrival.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "sim/core/quantiles.h"
 #include "sim/core/units.h"
 #include "sim/metrics/attribution.h"
 #include "sim/metrics/time_parts.h"
@@ -84,7 +86,7 @@ struct MeasuringWindow {
     std::int64_t finished = 0;      // requests
     std::int64_t input_tokens = 0;  // of prompts whose first token is out
     std::int64_t output_tokens = 0;
-    std::size_t token_gaps = 0;
+    std::int64_t token_gaps = 0;
   };
   std::int64_t warmup_requests = 0;  // the first so many are not measured; 0: everything is
   Counts begin, end;
@@ -115,7 +117,7 @@ class Collector {
   void CheckConservation() const;
 
   const std::vector<RequestRecord>& requests() const { return requests_; }
-  const std::vector<float>& token_gaps_ms() const { return token_gaps_ms_; }
+  const RunLengthSample& token_gaps_ms() const { return token_gaps_ms_; }
   const IterationTotals& totals() const { return totals_; }
   // Meaningful once more requests than those of the warm-up have arrived.
   const MeasuringWindow& window() const { return window_; }
@@ -138,7 +140,7 @@ class Collector {
   MeasuringWindow window_;
   MeasuringWindow::Counts counts_;  // up to now
   std::vector<RequestRecord> requests_;
-  std::vector<float> token_gaps_ms_;
+  RunLengthSample token_gaps_ms_;
   IterationTotals totals_;
   Attribution attribution_;
   std::int64_t preemptions_ = 0;

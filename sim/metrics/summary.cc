@@ -125,10 +125,9 @@ Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int6
   s.tpot_ms = sparseserve::Summarize(samples.tpot);
   s.e2el_ms = sparseserve::Summarize(samples.e2el);
   s.scheduling_delay_s = sparseserve::Summarize(samples.delay);
-  const std::vector<float>& all_gaps = collector.token_gaps_ms();
-  std::vector<float> gaps(all_gaps.begin() + static_cast<std::ptrdiff_t>(window.begin.token_gaps),
-                          all_gaps.end());
-  s.itl_ms = sparseserve::Summarize(gaps);
+  const RunLengthSample& gaps = collector.token_gaps_ms();
+  const std::int64_t warmup_gaps = window.begin.token_gaps;
+  s.itl_ms = sparseserve::Summarize(warmup_gaps > 0 ? gaps.Without(warmup_gaps) : gaps);
   s.saturated = IsSaturated(collector);
   s.preemptions = collector.preemptions();
   s.batch_max = s.totals.batch_max;

@@ -52,6 +52,32 @@ TEST(QuantilesTest, SummaryHasThePopulationDeviation) {
   EXPECT_NEAR(s.p99, 7 + 0.93 * 2, 1e-12);
 }
 
+TEST(QuantilesTest, RunsSayToTheLastBitWhatTheirValuesSay) {
+  RandomStream random(3, "runs");
+  for (const int num_runs : {1, 2, 7, 500}) {
+    std::vector<float> values;
+    RunLengthSample sample;
+    for (int i = 0; i < num_runs; ++i) {
+      const auto value = static_cast<float>(random.Uniform() * 40);
+      for (std::int64_t count = random.UniformInt(1, 60); count > 0; --count) {
+        values.push_back(value);
+        sample.Add(value);
+      }
+    }
+    ASSERT_EQ(sample.size(), static_cast<std::int64_t>(values.size()));
+    EXPECT_LE(sample.runs().size(), static_cast<std::size_t>(num_runs));
+    const SampleStatistics a = Summarize(values);
+    const SampleStatistics b = Summarize(sample);
+    EXPECT_EQ(a.mean, b.mean);
+    EXPECT_EQ(a.std, b.std);
+    EXPECT_EQ(a.median, b.median);
+    EXPECT_EQ(a.p95, b.p95);
+    EXPECT_EQ(a.p99, b.p99);
+    EXPECT_EQ(a.max, b.max);
+  }
+  EXPECT_EQ(Summarize(RunLengthSample{}).max, 0);
+}
+
 TEST(QuantilesTest, AnEmptySampleIsAllZero) {
   std::vector<float> none;
   const SampleStatistics s = Summarize(none);

@@ -34,7 +34,8 @@ TEST(CollectorTest, RecordsSayWhatHappenedWhen) {
   EXPECT_EQ(first.finish, Ms(20));
   EXPECT_EQ(first.produced, Tokens(2));
   EXPECT_EQ(c.requests()[1].scheduled, Ms(40));
-  EXPECT_EQ(c.token_gaps_ms(), std::vector<float>{10});
+  ASSERT_EQ(c.token_gaps_ms().size(), 1);
+  EXPECT_EQ(c.token_gaps_ms().runs()[0].value, 10);
   EXPECT_EQ(c.num_finished(), 2);
   EXPECT_EQ(c.end(), Ms(50));
 }

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
 #include "sim/cli/command.h"
+#include "sim/cli/run_gnuplot.h"
 #include "sim/core/atomic_file.h"
 #include "sim/core/error.h"
 #include "sim/report/figures.h"
@@ -41,10 +43,13 @@ po::options_description Options() {
 }
 
 void DrawFigures(const std::vector<std::string>& directories, const std::string& out) {
-  const report::FigureFiles files = report::WriteFigures(directories, out);
-  std::cerr << files.scripts.size() << " figures in " << out;
-  if (!files.drawn)
-    std::cerr << ", not drawn: gnuplot is not installed (apt-get install gnuplot-nox; then "
+  const std::vector<std::string> scripts = report::WriteFigures(directories, out);
+  const bool are_drawn =
+      std::all_of(scripts.begin(), scripts.end(),
+                  [&](const std::string& script) { return RunGnuplot(out, script); });
+  std::cerr << scripts.size() << " figures in " << out;
+  if (!are_drawn)
+    std::cerr << ", not drawn: is gnuplot installed? (apt-get install gnuplot-nox; then "
                  "'gnuplot NAME.gp' there)";
   std::cerr << "\n";
 }

@@ -1,21 +1,15 @@
 #include "sim/report/figures.h"
 
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 #include <array>
-#include <cerrno>
 #include <filesystem>
 #include <functional>
-#include <stdexcept>
 #include <string_view>
 #include <system_error>
 
 #include "sim/core/atomic_file.h"
 #include "sim/report/html_run.h"
-
-extern char** environ;
 
 namespace sparseserve::report {
 namespace {
@@ -193,44 +187,19 @@ std::string WriteShares(const Runs& runs, const std::string& out) {
       "plot for [i=2:7] 'time_share.tsv' using i:xtic(1) title columnheader(i)");
 }
 
-// Runs gnuplot in `out`; false where it is not installed.
-bool Draw(const std::string& out, const std::string& script) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addchdir_np(&actions, out.c_str());
-  std::string program = "gnuplot", argument = script;
-  std::array<char*, 3> arguments = {program.data(), argument.data(), nullptr};
-  pid_t child = 0;
-  const int error =
-      posix_spawnp(&child, program.c_str(), &actions, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error == ENOENT) return false;
-  if (error != 0) throw std::system_error(error, std::generic_category(), "gnuplot");
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    throw std::runtime_error("gnuplot failed on " + out + "/" + script);
-  return true;
-}
-
 }  // namespace
 
-FigureFiles WriteFigures(std::span<const std::string> directories, const std::string& out) {
+std::vector<std::string> WriteFigures(std::span<const std::string> directories,
+                                      const std::string& out) {
   const Runs runs = ReadReportRuns(directories);
   std::error_code error;
   std::filesystem::create_directories(out, error);
   if (error) throw std::system_error(error, out);
-  FigureFiles files;
-  for (const Figure& figure : Figures()) files.scripts.push_back(WriteLines(figure, runs, out));
-  files.scripts.push_back(WriteShares(runs, out));
-  std::erase(files.scripts, "");
-  files.drawn = true;
-  for (const std::string& script : files.scripts) {
-    files.drawn = Draw(out, script);
-    if (!files.drawn) break;
-  }
-  return files;
+  std::vector<std::string> scripts;
+  for (const Figure& figure : Figures()) scripts.push_back(WriteLines(figure, runs, out));
+  scripts.push_back(WriteShares(runs, out));
+  std::erase(scripts, "");
+  return scripts;
 }
 
 }  // namespace sparseserve::report

@@ -1,5 +1,5 @@
-// The charts of a report as files for papers: data as text, a gnuplot script beside it, and what
-// gnuplot makes of them (SVG and PNG).
+// The charts of a report as files for papers: NAME.tsv with the data and NAME.gp, a gnuplot script
+// that draws NAME.svg and NAME.png from it.
 #pragma once
 
 #include <span>
@@ -8,14 +8,10 @@
 
 namespace sparseserve::report {
 
-struct FigureFiles {
-  std::vector<std::string> scripts;  // NAME.gp, each with NAME.tsv beside it
-  bool drawn = false;  // NAME.svg and NAME.png as well; false where gnuplot is not installed
-};
-
 // Writes into `out`, which is made if it is not there, the figures of the runs in or below
-// `directories` (html_run.h says which). Throws InputError for the runs, std::system_error for
-// files, and std::runtime_error when gnuplot fails.
-FigureFiles WriteFigures(std::span<const std::string> directories, const std::string& out);
+// `directories` (html_run.h says which). Returns the scripts, to be run in `out`. Throws InputError
+// for the runs and std::system_error for files.
+std::vector<std::string> WriteFigures(std::span<const std::string> directories,
+                                      const std::string& out);
 
 }  // namespace sparseserve::report

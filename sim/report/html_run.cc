@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "sim/core/error.h"
+#include "sim/metrics/time_parts.h"
 #include "sim/report/result_json.h"
 #include "sim/report/run_directory.h"
 #include "sim/report/run_reader.h"
@@ -85,14 +86,14 @@ std::string TextOf(const fs::path& path) {
   return text;
 }
 
-// {"queue": 1.5} or {"queue": {"mean": 1.5, ...}}: the mean of each part, in milliseconds.
+// {"queue": 1.5, ...}: the mean of each part, in milliseconds.
 Breakdown BreakdownOf(const nlohmann::json& summary, const std::string& key) {
   Breakdown parts;
   const auto found = summary.find(key);
   if (found == summary.end() || !found->is_object()) return parts;
-  for (const auto& [name, value] : found->items()) {
-    const nlohmann::json& mean = value.is_object() ? value.value("mean", nlohmann::json()) : value;
-    if (mean.is_number()) parts.emplace_back(name, mean.get<double>());
+  for (const std::string_view name : metrics::kPartNames) {
+    const auto part = found->find(std::string(name));
+    if (part != found->end() && part->is_number()) parts.emplace_back(name, part->get<double>());
   }
   return parts;
 }
@@ -108,6 +109,7 @@ void ReadSummary(const fs::path& path, ReportRun& run) {
   };
   run.failed = static_cast<std::int64_t>(json.Count("failed"));
   run.num_replicas = json.Count("replicas");
+  run.warmup_requests = static_cast<std::int64_t>(json.FindCount("warmup_requests").value_or(0));
   run.saturated = flag("saturated");
   run.extrapolated = flag("extrapolated");
   run.slo_attainment = json.FindNumber("slo_attainment");
@@ -138,8 +140,10 @@ void ReadRequests(const fs::path& path, ReportRun& run) {
   const std::array columns = {csv.Require("ttft_ms"), csv.Require("tpot_ms"),
                               csv.Require("e2el_ms")};
   std::array<std::vector<float>, columns.size()> values;
-  while (csv.Next())
+  for (std::int64_t row = 0; csv.Next(); ++row) {
+    if (row < run.warmup_requests) continue;
     for (std::size_t i = 0; i < columns.size(); ++i) AddCell(csv, columns[i], values[i]);
+  }
   run.ttft_ms = ThinnedCdf(values[0]);
   run.tpot_ms = ThinnedCdf(values[1]);
   run.e2el_ms = ThinnedCdf(values[2]);

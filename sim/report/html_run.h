@@ -36,6 +36,7 @@ struct ReportRun {
   std::string config;   // config.resolved.yaml
   std::string summary;  // summary.json as it is
   std::int64_t failed = 0;
+  std::int64_t warmup_requests = 0;  // not in the latencies
   double num_replicas = 1;
   std::optional<double> hbm_kv_bytes;  // HBM for KV of one GPU
   std::optional<double> slo_attainment;

@@ -71,7 +71,7 @@ class ReportTest(ReportCase):
         path.write_text(json.dumps({**json.loads(path.read_text()), "system": hostile}))
         result = self.run_binary("report", "out", "--figures", "scripts", env={"PATH": "/nowhere"})
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("10 figures in scripts, not drawn: gnuplot is not installed", result.stderr)
+        self.assertIn("10 figures in scripts, not drawn: is gnuplot installed?", result.stderr)
         names = {path.stem for path in (self.here / "scripts").iterdir()}
         self.assertEqual({path.suffix for path in (self.here / "scripts").iterdir()}, {".gp", ".tsv"})
         rows = [line for line in (self.here / "scripts/cdf_ttft.tsv").read_text().splitlines() if line]

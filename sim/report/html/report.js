@@ -62,12 +62,15 @@ function card(name, better) {
   if (RUNS.length === 1) {
     box.append(el('div', {className: 'big'}, text(0)));
   } else {
-    const best = better === 0 ? null : better > 0 ? Math.max(...known) : Math.min(...known);
+    // Predictions compete with nobody: the best is a system's.
+    const competes = (i) => values[i] !== null && ['', 'measured'].includes(RUNS[i].role);
+    const rivals = ALL.filter(competes).map((i) => values[i]);
+    const best = better === 0 || rivals.length < 2 ? null : better > 0 ? Math.max(...rivals) : Math.min(...rivals);
     const most = metric.unit === '%' ? 100 : Math.max(...known);
     const bars = el('div', {className: 'bars'});
     RUNS.forEach((run, i) => {
       const width = values[i] === null || most === 0 ? 0 : 100 * values[i] / most;
-      const emphasis = values[i] !== null && values[i] === best ? ' best' : '';
+      const emphasis = competes(i) && values[i] === best ? ' best' : '';
       bars.append(el('span', {className: 'name' + emphasis, title: run.label}, run.label),
                   el('span', {className: 'bar'},
                      el('i', {style: 'width:' + width + '%;background:var(--s' + colourIndex(run) + ')'})),
@@ -80,7 +83,8 @@ function card(name, better) {
 }
 
 function addCards() {
-  const cards = el('div', {className: 'cards'});
+  const longest = Math.max(...RUNS.map((run) => run.label.length));
+  const cards = el('div', {className: 'cards' + (longest > 14 ? ' wide' : '')});
   for (const [name, better] of CARDS) cards.append(card(name, better) || '');
   section('cards', 'Figures', RUNS.length > 1 ? 'The best of each is bold.' : '').append(cards);
 }
@@ -105,7 +109,7 @@ function addComparisons() {
     }
     const head = el('tr', {}, ...['metric', a.role, b.role, 'error', ''].map((name) => el('th', {}, name)));
     part.append(el('h3', {style: 'margin-top:14px'}, a.name + ': ' + b.role),
-                el('p', {className: 'note'}, comparison.verdict), el('p', {className: 'note'}, comparison.gap),
+                el('p', {className: 'note'}, comparison.verdict), el('p', {className: 'note'}, comparison.gap && comparison.gap + ' (A: ' + a.role + ', B: ' + b.role + ')'),
                 el('details', {open: DATA.comparisons.length < 3}, el('summary', {}, 'all errors'),
                    el('div', {className: 'scroll'},
                       el('table', {className: 'figures'}, el('thead', {}, head), body))));
@@ -264,20 +268,25 @@ function addStalls() {
 }
 
 // ---- where latency goes (explain writes it into summary.json)
-const PART_COLOURS = ['--s0', '--s1', '--s2', '--s3', '--s4', '--s5', '--s6', '--faint'];
+// More parts than colours: the others are striped.
+function partFill(index) {
+  const colour = 'var(--s' + index % NUM_COLOURS + ')';
+  return index < NUM_COLOURS ? colour
+      : 'repeating-linear-gradient(45deg,' + colour + ' 0 4px,var(--page) 4px 7px)';
+}
 
 function addBreakdown(name, title, definition) {
   const names = [...new Set(RUNS.flatMap((run) => run.breakdown[name].map((part) => part.part)))];
   if (names.length === 0) return;
   const sums = RUNS.map((run) => run.breakdown[name].reduce((sum, part) => sum + part.ms, 0));
   const most = Math.max(...sums);
-  const colourOf = (part) => PART_COLOURS[names.indexOf(part) % PART_COLOURS.length];
+  const fillOf = (part) => partFill(names.indexOf(part));
   const bars = el('div', {className: 'bars stall'});
   RUNS.forEach((run, i) => {
     const bar = el('span', {className: 'bar'});
     for (const part of run.breakdown[name])
       bar.append(el('i', {title: part.part + ' ' + quantity(part.ms, 'ms'),
-                          style: 'width:' + (most ? 100 * part.ms / most : 0) + '%;background:var(' + colourOf(part.part) + ')'}));
+                          style: 'width:' + (most ? 100 * part.ms / most : 0) + '%;background:' + fillOf(part.part)}));
     bars.append(el('span', {className: 'name', title: run.label}, run.label), bar,
                 el('span', {className: 'value'}, quantity(sums[i], 'ms')));
   });
@@ -289,7 +298,7 @@ function addBreakdown(name, title, definition) {
   }
   section('breakdown-' + name, title, definition).append(
       el('div', {className: 'parts'}, ...names.map((part) => el('span', {},
-          el('i', {style: 'background:var(' + colourOf(part) + ')'}), part.replaceAll('_', ' ')))), bars,
+          el('i', {style: 'background:' + fillOf(part)}), part.replaceAll('_', ' ')))), bars,
       el('div', {className: 'scroll'}, el('table', {className: 'figures'}, el('thead', {}, head), body)));
 }
 

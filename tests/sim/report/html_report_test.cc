@@ -165,15 +165,25 @@ TEST(HtmlReportTest, RunsOfOneNameAreToldApartByTheirPaths) {
   EXPECT_EQ(runs[1]["label"], directory / "y/a");
 }
 
-TEST(HtmlReportTest, ABreakdownIsShownInBothShapes) {
+TEST(HtmlReportTest, ABreakdownIsShownInTheOrderOfItsParts) {
   const TemporaryDirectory directory;
   json summary = SummaryOf("a");
-  summary["ttft_breakdown_ms"] = {{"queue", 3.0}, {"compute", {{"mean", 2.0}, {"p99", 9.0}}}};
+  summary["ttft_breakdown_ms"] = {{"host", 2.0}, {"queue", 3.0}, {"new part", 1.0}};
   WriteRun(directory / "a", summary);
   const json breakdown = DataOf(Page({directory / "a"}))["runs"][0]["breakdown"];
   EXPECT_EQ(breakdown["ttft"],
-            json::parse(R"([{"part":"compute","ms":2.0},{"part":"queue","ms":3.0}])"));
+            json::parse(R"([{"part":"queue","ms":3.0},{"part":"host","ms":2.0}])"));
   EXPECT_THAT(breakdown["itl"], IsEmpty());
+}
+
+TEST(HtmlReportTest, RequestsOfTheWarmUpAreInNoDistribution) {
+  const TemporaryDirectory directory;
+  json summary = SummaryOf("a");
+  summary["warmup_requests"] = 1;
+  WriteRun(directory / "a", summary);
+  const json cdf = DataOf(Page({directory / "a"}))["runs"][0]["cdf"];
+  EXPECT_EQ(cdf["ttft"]["value"], json({30}));
+  EXPECT_THAT(cdf["tpot"]["value"], IsEmpty());
 }
 
 TEST(HtmlReportTest, WhatIsNoRunIsRefused) {

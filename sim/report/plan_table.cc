@@ -118,8 +118,9 @@ std::string Conclusion(const PlanView& view) {
   if (!view.result.feasible) return "No candidate holds the service level. " + Relaxation(view);
   const PlannedCandidate& best = view.result.ranking.front();
   const Candidate& candidate = view.candidates[best.candidate];
-  std::string text = fmt::format("{}: {} GPU{} ({} x {})", Joined(candidate.labels),
-                                 best.gpus, ReplicasText(best), candidate.gpus_per_replica);
+  std::string text =
+      fmt::format("{}: {} GPU{} ({} x {})", Joined(candidate.labels), best.gpus,
+                  best.gpus == 1 ? "" : "s", ReplicasText(best), candidate.gpus_per_replica);
   if (best.cost_per_hour > 0) {
     text += fmt::format(", {} an hour, {} per million output tokens", Short(best.cost_per_hour),
                         Short(best.cost_per_million_output_tokens));

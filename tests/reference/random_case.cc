@@ -318,7 +318,8 @@ Log RunEngine(const SystemConfig& config, const std::vector<traces::Request>& re
       l.last_token = r.last_token.ns();
     }
   }
-  log.token_gaps_ms = collector.token_gaps_ms();
+  for (const RunLengthSample::Run& run : collector.token_gaps_ms().runs())
+    log.token_gaps_ms.insert(log.token_gaps_ms.end(), run.count, run.value);
   std::sort(log.token_gaps_ms.begin(), log.token_gaps_ms.end());
   std::stable_sort(log.iterations.begin(), log.iterations.end(), [](const auto& a, const auto& b) {
     return std::pair(a.end, a.replica) < std::pair(b.end, b.replica);

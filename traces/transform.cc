@@ -27,6 +27,34 @@ class TakeStream : public RequestStream {
   std::int64_t num_left_;
 };
 
+class SkipStream : public RequestStream {
+ public:
+  SkipStream(std::unique_ptr<RequestStream> source, std::int64_t num_requests)
+      : source_(std::move(source)), num_skipped_(num_requests) {}
+
+  std::optional<Request> Next() override {
+    while (!begin_) {
+      std::optional<Request> request = source_->Next();
+      if (!request) return request;
+      if (request->id >= num_skipped_) return Shift(*request);
+    }
+    const std::optional<Request> request = source_->Next();
+    return request ? Shift(*request) : request;
+  }
+
+ private:
+  Request Shift(Request request) {
+    if (!begin_) begin_ = request.arrival;
+    request.id -= num_skipped_;
+    request.arrival = SimTime(request.arrival.ns() - begin_->ns());
+    return request;
+  }
+
+  std::unique_ptr<RequestStream> source_;
+  std::int64_t num_skipped_;
+  std::optional<SimTime> begin_;
+};
+
 class ScaleRateStream : public RequestStream {
  public:
   ScaleRateStream(std::unique_ptr<RequestStream> source, double speed)
@@ -118,6 +146,11 @@ bool Cut(Tokens& length, Tokens cap) {
 std::unique_ptr<RequestStream> Take(std::unique_ptr<RequestStream> source,
                                     std::int64_t num_requests) {
   return std::make_unique<TakeStream>(std::move(source), num_requests);
+}
+
+std::unique_ptr<RequestStream> Skip(std::unique_ptr<RequestStream> source,
+                                    std::int64_t num_requests) {
+  return std::make_unique<SkipStream>(std::move(source), num_requests);
 }
 
 std::unique_ptr<RequestStream> ScaleRate(std::unique_ptr<RequestStream> source, double speed) {

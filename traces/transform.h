@@ -14,6 +14,11 @@ namespace sparseserve::traces {
 std::unique_ptr<RequestStream> Take(std::unique_ptr<RequestStream> source,
                                     std::int64_t num_requests);
 
+// Leaves out the first `num_requests`; the first one that is left arrives at 0, the others as much
+// after it as before.
+std::unique_ptr<RequestStream> Skip(std::unique_ptr<RequestStream> source,
+                                    std::int64_t num_requests);
+
 // Divides each arrival time by `speed`: 2 doubles the request rate. Keeps ties, the shape of bursts
 // and all lengths; changes every gap. Throws InputError unless speed is in [1e-6, 1e6].
 std::unique_ptr<RequestStream> ScaleRate(std::unique_ptr<RequestStream> source, double speed);

@@ -1,7 +1,9 @@
 #include "traces/workload.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "sim/core/rng.h"
 #include "traces/transform.h"
 
 namespace sparseserve::traces {
@@ -19,11 +21,21 @@ std::unique_ptr<RequestStream> OpenSource(const Workload& workload) {
   return OpenTrace(workload.path, workload.read);
 }
 
+// Where the window begins: every place that leaves room for it is equally likely.
+std::int64_t DrawWindow(const Workload& workload) {
+  std::int64_t num_rows = 0;
+  for (const auto rows = OpenSource(workload); rows->Next();) ++num_rows;
+  RandomStream random(workload.seed, "window");
+  return random.UniformInt(0, std::max<std::int64_t>(0, num_rows - workload.num_requests));
+}
+
 }  // namespace
 
 std::unique_ptr<RequestStream> OpenWorkload(const Workload& workload) {
   std::unique_ptr<RequestStream> stream = OpenSource(workload);
   if (workload.spread_ties) stream = SpreadTies(std::move(stream));
+  if (workload.random_window && workload.num_requests > 0)
+    stream = Skip(std::move(stream), DrawWindow(workload));
   if (workload.source == WorkloadSource::kTrace) {
     stream = RedrawArrivals(std::move(stream), workload.arrivals, workload.seed);
   }

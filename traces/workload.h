@@ -26,7 +26,10 @@ struct Workload {
   ArrivalOptions arrivals{.kind = ArrivalKind::kAsRecorded, .rate_per_s = 1, .cv = 1};
   double speed = 1;               // divides arrival times
   std::int64_t num_requests = 0;  // the first so many; 0: all
-  Tokens max_prompt{0};           // 0: no cap
+  // kTrace: not the first `num_requests`, but a run of successive ones that the seed chooses, so
+  // that seeds differ in what the trace has.
+  bool random_window = false;
+  Tokens max_prompt{0};  // 0: no cap
   Tokens max_output{0};
   bool drop_longer = false;  // leave longer ones out instead of cutting them
   std::uint64_t seed = 1;

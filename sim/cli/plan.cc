@@ -46,6 +46,19 @@ constexpr const char* kExamples =
 constexpr double kUnloadedRate = 1e-3;
 constexpr std::int64_t kUnloadedRequests = 20;
 
+// Requests per second that a recorded trace has at speed 1.
+double RecordedRate(const config::Experiment& experiment) {
+  traces::Workload workload = experiment.workload;
+  workload.speed = 1;
+  const double rate = serving::ScanWorkload(*traces::OpenWorkload(workload)).rate();
+  if (rate > 0) return rate;
+  throw InputError({{},
+                    "workload.path",
+                    "the trace has no rate: its requests arrive at once",
+                    "",
+                    "set workload.arrivals: poisson"});
+}
+
 // The runs of a plan, remembered in its store. Thread-safe.
 class Runs {
  public:
@@ -62,7 +75,6 @@ class Runs {
     const config::PlanFile::Place& place = file_.candidates[candidate];
     config::Variation variation = file_.VariationOf(place);
     const config::Experiment plain = variation.Load();
-    config::SetRate(variation, plain, spec.rate, recorded_rate_);
     variation.Set("seed",
                   std::to_string(variation.seed() + static_cast<std::uint64_t>(spec.seed_offset)));
     variation.Set("hardware.time_scale", fmt::format("{}", spec.time_scale));
@@ -74,6 +86,10 @@ class Runs {
     };
     scale("workload.num_requests", plain.workload.num_requests);
     scale("warmup_requests", plain.warmup_requests);
+    // A window that the seed chooses has a rate of its own.
+    const bool own_rate = plain.workload.random_window;
+    config::SetRate(variation, plain, spec.rate,
+                    own_rate ? RecordedRate(variation.Load()) : recorded_rate_);
     return RunOnce(variation, place.system, Patience::kWhileItKeepsUp);
   }
 
@@ -129,15 +145,7 @@ double OwnRate(const config::PlanFile& file) {
   config::Variation variation = file.VariationOf(file.candidates.front());
   const config::Experiment experiment = variation.Load();
   if (experiment.workload.arrivals.kind != traces::ArrivalKind::kAsRecorded) return 0;
-  traces::Workload workload = experiment.workload;
-  workload.speed = 1;
-  const double rate = serving::ScanWorkload(*traces::OpenWorkload(workload)).rate();
-  if (rate > 0) return rate;
-  throw InputError({{},
-                    "workload.path",
-                    "the trace has no rate: its requests arrive at once",
-                    "",
-                    "set workload.arrivals: poisson"});
+  return RecordedRate(experiment);
 }
 
 std::string SloText(const config::PlanFile& file, const plan::Slo& slo) {

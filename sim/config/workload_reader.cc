@@ -68,6 +68,8 @@ void ReadLengths(MapReader& parent, const char* key, traces::LengthDistribution&
   }
 }
 
+constexpr EnumName<bool> kWindows[] = {{"first", false}, {"random", true}};
+
 void ReadTrace(MapReader& reader, traces::Workload& workload) {
   reader.Required("path", workload.path, {.doc = "trace: the file; relative to this file"});
   std::string format = "auto";
@@ -79,6 +81,10 @@ void ReadTrace(MapReader& reader, traces::Workload& workload) {
                   {.doc = "trace: prompt tokens per entry of hash_ids", .min = 1});
   reader.Optional("shift_to_zero", workload.read.shift_to_zero,
                   {.doc = "trace: the first request arrives at 0"});
+  reader.OptionalEnum(
+      "window", workload.random_window, kWindows,
+      {.doc = "trace: which num_requests, the first ones or successive ones that the "
+              "seed chooses"});
   reader.Optional("spread_ties", workload.spread_ties,
                   {.doc = "trace: spread the requests of one recorded tick up to the next"});
   reader.Optional("speed", workload.speed,

@@ -95,11 +95,11 @@ def erlang_c_rate(servers, service, wait):
 
 
 SERVING = SMALL.replace("systems: [sparseserve]", "systems: [vllm, sparseserve]").replace(
-    "mean: 1500", "mean: 9000").replace("num_requests: 20", "num_requests: 60")
+    "mean: 1500", "mean: 6000").replace("num_requests: 20", "num_requests: 40")
 SERVING_PLAN = """\
 name: small
 experiment: e.yaml
-set: {fidelity: {mode: sampled, share: 0.125}, warmup_requests: 5}
+set: {fidelity: {mode: sampled, share: 0.03125}, warmup_requests: 5}
 demand: 12/s
 slo: {definition: distserve, ttft: 3s, tpot: 60ms}
 axes:

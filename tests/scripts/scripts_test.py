@@ -129,7 +129,7 @@ class BuildTest(ScriptTest):
         result = self.run_script("run", "--set", "seed=7", cwd=str(self.root.parent))
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.calls("sparseserve"), [
-            f"sparseserve simulate configs/run/{name}.yaml --out out/run/{name} --set seed=7"
+            f"sparseserve simulate configs/run/{name}.yaml --out out/run/{name} --report --set seed=7"
             for name in ("longbench", "mooncake")])
         self.assertEqual([line.strip() for line in result.stdout.splitlines()[-2:]],
                          [f"{self.root}/out/run/longbench", f"{self.root}/out/run/mooncake"])

@@ -165,5 +165,13 @@ TEST(LengthCapTest, ZeroIsNoCapAndNegativeAnError) {
               HasSubstr("max_output: is negative"));
 }
 
+TEST(SkipTest, TheFirstThatIsLeftArrivesAtZero) {
+  const std::vector<Request> left = ReadAll(Skip(StreamAt({1, 2, 5, 5, 9}), 2));
+  EXPECT_THAT(ArrivalsNs(left), ElementsAre(0, 0, 4));
+  EXPECT_EQ(left[0].id, 0);
+  EXPECT_EQ(left[2].id, 2);
+  EXPECT_TRUE(ReadAll(Skip(StreamAt({1, 2}), 2)).empty());
+}
+
 }  // namespace
 }  // namespace sparseserve::traces

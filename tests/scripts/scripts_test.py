@@ -78,7 +78,7 @@ class InstallDepsTest(ScriptTest):
 
     def test_checks_are_an_option(self):
         self.assertNotIn("clang-tidy", self.wanted())
-        self.assertTrue(self.wanted("--with-checks").endswith(" clang-format clang-tidy"))
+        self.assertTrue(self.wanted("--with-checks").endswith(" clang-format clang-tidy chromium gnuplot-nox"))
 
     def test_update_is_tried_twice(self):
         result = self.run_script("install_deps", INSTALLED="", UPDATE_STATUS="100")
@@ -129,7 +129,7 @@ class BuildTest(ScriptTest):
         result = self.run_script("run", "--set", "seed=7", cwd=str(self.root.parent))
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.calls("sparseserve"), [
-            f"sparseserve simulate configs/run/{name}.yaml --out out/run/{name} --set seed=7"
+            f"sparseserve simulate configs/run/{name}.yaml --out out/run/{name} --report --set seed=7"
             for name in ("longbench", "mooncake")])
         self.assertEqual([line.strip() for line in result.stdout.splitlines()[-2:]],
                          [f"{self.root}/out/run/longbench", f"{self.root}/out/run/mooncake"])

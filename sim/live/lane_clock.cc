@@ -75,8 +75,14 @@ void LaneClock::Harvest(SimTime start, double prefill_share, serving::IterationR
     const bool load = transfer.lane == Lane::kH2d;
     (load ? result.h2d_busy : result.d2h_busy) += length;
     const Seconds from = backend_.Elapsed(begin_, transfer.begin);
-    draw(load ? serving::Lane::kH2d : serving::Lane::kD2h, transfer.name, from, from + length,
-         transfer.layer);
+    if (timeline != nullptr) {
+      // The run's clock skips what the wall clock waited, so an old copy may seem to begin early.
+      SimTime& free = load ? h2d_free_ : d2h_free_;
+      const SimTime begin = std::max(start + from, free);
+      free = begin + length;
+      timeline->Add(load ? serving::Lane::kH2d : serving::Lane::kD2h, transfer.name, begin, free,
+                    transfer.layer);
+    }
     return true;
   });
 }

@@ -64,6 +64,7 @@ class LaneClock {
   kernels::EventPtr begin_;
   std::vector<Interval> intervals_;
   std::vector<Transfer> transfers_;
+  SimTime h2d_free_, d2h_free_;  // ends of the copies drawn last
 };
 
 }  // namespace sparseserve::live

@@ -41,7 +41,7 @@ constexpr std::string_view kHead =
     "set border 3\n"
     "set tics nomirror\n"
     "set key outside top center horizontal noenhanced\n"
-    "set yrange [0:1e-9<*]\n";
+    "set yrange [0:*]\n";
 
 // A text in single quotes, in which gnuplot replaces nothing.
 std::string Quoted(std::string_view text) {

@@ -336,9 +336,11 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
     if (simulated) {
       SimulatedExecutorConfig executor_config = ExecutorConfig(config, geometry);
       if (options.imposed != nullptr) executor_config.saved_before = &options.imposed->saved_before;
-      executor = std::make_unique<SimulatedExecutor>(executor_config, *costs, memory.cache(),
-                                                     selections.back().get(),
-                                                     i == 0 ? &meter : nullptr, timeline);
+      executor =
+          std::make_unique<SimulatedExecutor>(executor_config, *costs, memory.cache(),
+                                              selections.back().get(), i == 0 ? &meter : nullptr,
+                                              // Predicted parts on a measured clock overlap.
+                                              options.imposed == nullptr ? timeline : nullptr);
     } else {
       executor = options.make_executor({.config = config,
                                         .geometry = geometry,

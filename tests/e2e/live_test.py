@@ -3,6 +3,7 @@
 
 Usage: tests/e2e/live_test.py BINARY [unittest options]
 """
+import collections
 import csv
 import json
 
@@ -60,8 +61,26 @@ class LiveTest(BinaryTest):
             self.assertEqual(measured["iterations"], replayed["iterations"])
         self.assertGreater(self.summary("out/sparseserve/measured")["kv"]["block_loads"], 0)
 
+    def check_lanes(self, directory):
+        """The lanes of the timeline are busy for as long as the summary says."""
+        trace = json.loads((self.here / directory / "timeline.json").read_text())
+        busy = collections.Counter()
+        for event in trace["traceEvents"]:
+            if event["ph"] == "X":
+                busy[event["tid"]] += event["dur"] * 1e-6
+        summary = self.summary(directory)
+        share, duration, lanes = summary["time_share"], summary["duration"], summary["lane_busy"]
+        compute = sum(share[part] for part in ("compute", "attention", "load_stall", "save_stall"))
+        expected = [share["host"] * duration, compute * duration, lanes["h2d_s"], lanes["d2h_s"]]
+        for lane, seconds in enumerate(expected):
+            self.assertAlmostEqual(busy[lane], seconds, delta=2e-5, msg=f"{directory}, lane {lane}")
+        phases = {event["name"] for event in trace["traceEvents"] if event["ph"] == "b"}
+        self.assertLessEqual({"request 0", "prefill", "decode"}, phases)
+
     def test_the_parts_of_an_iteration_add_up(self):
-        self.live("--set", "systems=[sparseserve]")
+        self.live("--set", "systems=[sparseserve]", "--timeline", "--timeline-window", "0s:10000s")
+        self.check_lanes("out/sparseserve/measured")
+        self.check_lanes("out/sparseserve/predicted")
         with open(self.here / "out/sparseserve/measured/iterations.csv", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         parts = ("compute_s", "attention_s", "load_stall_s", "save_stall_s", "host_s")

@@ -275,12 +275,15 @@ function partFill(index) {
       : 'repeating-linear-gradient(45deg,' + colour + ' 0 4px,var(--page) 4px 7px)';
 }
 
+const BREAKDOWN_PARTS = [...new Set(['ttft', 'itl'].flatMap(
+    (name) => RUNS.flatMap((run) => run.breakdown[name].map((entry) => entry.part))))];
+
 function addBreakdown(name, title, definition) {
   const names = [...new Set(RUNS.flatMap((run) => run.breakdown[name].map((part) => part.part)))];
   if (names.length === 0) return;
   const sums = RUNS.map((run) => run.breakdown[name].reduce((sum, part) => sum + part.ms, 0));
   const most = Math.max(...sums);
-  const fillOf = (part) => partFill(names.indexOf(part));
+  const fillOf = (part) => partFill(BREAKDOWN_PARTS.indexOf(part));
   const bars = el('div', {className: 'bars stall'});
   RUNS.forEach((run, i) => {
     const bar = el('span', {className: 'bar'});

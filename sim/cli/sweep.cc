@@ -31,7 +31,7 @@ constexpr const char* kUsage =
     "what is new. `show` compares along one axis, seed by seed; `export` writes every point as "
     "CSV.\n"
     "Parts of a sweep may run on several machines (--shard) and be merged, or under mpirun in a\n"
-    "build with MPI.\n\n";
+    "build with MPI; scripts/sweep.slurm does it on a Slurm cluster.\n\n";
 constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve sweep configs/sweeps/eviction.yaml --out out/eviction.sqlite\n"

@@ -110,6 +110,21 @@ class RunTest(SweepTest):
         self.assertIn("1 of 1 points to run", self.sweep("a.sqlite").stderr)
         self.assertNotEqual(self.export("a.sqlite"), before)
 
+    def test_a_slurm_array_is_its_parts(self):
+        """The script with the variables that Slurm sets for each task of an array."""
+        for task in range(1, 4):
+            result = subprocess.run(
+                [ROOT / "scripts/sweep.slurm", "s.yaml", "array", "--data", ROOT], cwd=self.here,
+                capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+                env={**os.environ, "SPARSESERVE": str(BINARY), "SLURM_ARRAY_TASK_ID": str(task),
+                     "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_CPUS_PER_TASK": "2"})
+            self.assertEqual(result.returncode, 0, result.stderr)
+        parts = sorted(path.name for path in self.here.glob("array.part*.sqlite"))
+        self.assertEqual(len(parts), 3)
+        self.assertEqual(self.run_binary("sweep", "merge", "array.sqlite", *parts).returncode, 0)
+        self.sweep("one.sqlite")
+        self.assertEqual(self.export("array.sqlite"), self.export("one.sqlite"))
+
     def test_under_mpirun(self):
         mpirun = shutil.which("mpirun")
         if mpirun is None:

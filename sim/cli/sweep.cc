@@ -72,8 +72,7 @@ Outcomes FindAll(const plan::Sweep& sweep, plan::Store& store) {
 
 // Runs what the store lacks; the first process of several keeps the store.
 void RunMissing(const config::SweepFile& file, const plan::Sweep& sweep, plan::Store& store,
-                const po::variables_map& values, plan::Workers& workers) {
-  const plan::Shard shard = ParseShard(values["shard"].as<std::string>());
+                const plan::Shard& shard, std::int64_t threads, plan::Workers& workers) {
   std::vector<std::size_t> missing;
   std::size_t in_shard = 0;
   for (std::size_t i = 0; i < sweep.points.size(); ++i) {
@@ -92,7 +91,7 @@ void RunMissing(const config::SweepFile& file, const plan::Sweep& sweep, plan::S
                   static_cast<double>(done) / static_cast<double>(missing.size()));
   };
   workers.Run(
-      missing, ReadThreads(values["threads"].as<std::string>()),
+      missing, threads,
       [&](std::size_t ordinal, const serving::ProgressFunction& on_progress) {
         const auto& place = file.points[ordinal].place;
         return RunPoint(file.Load(place), place.system, on_progress);
@@ -103,6 +102,8 @@ void RunMissing(const config::SweepFile& file, const plan::Sweep& sweep, plan::S
 int Run(const po::variables_map& values, const std::string& path) {
   const std::string out = values["out"].as<std::string>();
   if (out.empty()) Fail("sweep", "no store is given", "--out STORE.sqlite");
+  const plan::Shard shard = ParseShard(values["shard"].as<std::string>());
+  const std::int64_t threads = ReadThreads(values["threads"].as<std::string>());
   const config::SweepFile file =
       config::LoadSweepFile(path, values["set"].as<std::vector<std::string>>(),
                             FindDataRoot(values["data"].as<std::string>()), BuildDigest());
@@ -118,7 +119,7 @@ int Run(const po::variables_map& values, const std::string& path) {
   plan::Store store(out, "sweep", plan::OpenMode::kCreate);
   store.SetSweep(sweep);
   try {
-    RunMissing(file, sweep, store, values, workers);
+    RunMissing(file, sweep, store, shard, threads, workers);
   } catch (const plan::Interrupted&) {
     std::cerr << "stopped; what is finished is in " << out
               << ", and the same command goes on from there\n";

@@ -404,6 +404,9 @@ Experiment LoadExperiment(Node root, const std::string& data_root, Schema* schem
     experiment.systems.push_back(base);
   }
   experiment.source = std::move(root);
+  // A trace without a count has to be read to know; whoever runs it does.
+  if (experiment.workload.num_requests > 0)
+    CheckWarmup(experiment, experiment.workload.num_requests);
   return experiment;
 }
 

@@ -1,5 +1,6 @@
 #include "sim/plan/store.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <filesystem>
@@ -110,8 +111,10 @@ void Store::CheckIdentity(const std::string& kind) {
            elsewhere);
   }
   Statement check = db_.Prepare("PRAGMA quick_check(1)");
-  if (!check.Step() || check.Text(0) != "ok")
-    Refuse(path, "is damaged (" + check.Text(0) + ")",
+  std::string health = check.Step() ? check.Text(0) : "no answer";
+  std::replace(health.begin(), health.end(), '\n', ' ');
+  if (health != "ok")
+    Refuse(path, "is damaged (" + health + ")",
            "nothing was changed; move it away and run the sweep again");
   Statement stored = db_.Prepare("SELECT value FROM meta WHERE name = 'kind'");
   const std::string found = stored.Step() ? stored.Text(0) : "nothing";

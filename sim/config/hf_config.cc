@@ -109,6 +109,8 @@ class HfReader {
           text_.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text_.size()));
       const auto line = static_cast<int>(std::count(text_.begin(), end, '\n')) + 1;
       throw InputError({{path_, line, 0}, "", "not JSON", "", error.what()});
+    } catch (const Json::exception& error) {  // a number too large for a double
+      throw InputError({{path_, 0, 0}, "", "not JSON", "", error.what()});
     }
     if (!json_.is_object()) Fail("", "not a JSON object", "a Hugging Face config.json");
   }

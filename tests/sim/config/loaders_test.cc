@@ -141,6 +141,7 @@ TEST(ModelLoaderTest, FilesThatAreNoConfigAreNamed) {
   EXPECT_EQ(LoadText("model.json", "[1]"),
             "model.json: not a JSON object; expected a Hugging Face config.json");
   EXPECT_TRUE(LoadText("model.json", "{\n\"a\": }\n").starts_with("model.json:2: not JSON; "));
+  EXPECT_TRUE(LoadText("model.json", "{\"a\": 1e1072}\n").starts_with("model.json: not JSON; "));
 }
 
 TEST(ModelLoaderTest, OurOwnYamlGivesTheSameModel) {

@@ -52,8 +52,9 @@ std::int64_t ParseInteger(const std::string& value, const std::string& option, s
 std::string FindDataRoot(const std::string& given) {
   namespace fs = std::filesystem;
   const auto complete = [](const fs::path& root) {
-    return fs::is_directory(root / "configs/systems") &&
-           fs::is_directory(root / "models/llm/configs");
+    std::error_code unreadable;  // is as good as absent
+    return fs::is_directory(root / "configs/systems", unreadable) &&
+           fs::is_directory(root / "models/llm/configs", unreadable);
   };
   if (!given.empty()) {
     if (complete(given)) return given;
@@ -63,8 +64,17 @@ std::string FindDataRoot(const std::string& given) {
                       .expected = "a checkout or an installed data directory",
                       .hint = ""});
   }
-  if (complete(".")) return ".";
-  return SPARSESERVE_DATA_ROOT;
+  std::error_code unknown;  // then the path is empty, and the next place decides
+  const fs::path binary = fs::read_symlink("/proc/self/exe", unknown);
+  const std::string installed = binary.parent_path().parent_path() / "share/sparseserve";
+  for (const std::string& root : {std::string("."), installed, std::string(SPARSESERVE_DATA_ROOT)})
+    if (complete(root)) return root;
+  throw InputError({.where = {},
+                    .key = "--data",
+                    .what = "configs/systems and models/llm/configs are neither here, nor in " +
+                            installed + ", nor in " SPARSESERVE_DATA_ROOT,
+                    .expected = "a checkout or an installed data directory",
+                    .hint = "name it with --data DIR"});
 }
 
 po::options_description CommonOptions() {
@@ -72,8 +82,8 @@ po::options_description CommonOptions() {
   options.add_options()("help,h", "print this text");
   options.add_options()(
       "data", Text("DIR"),
-      "directory with configs/, models/ and calibration/ (default: here, else the "
-      "checkout this was built from)");
+      "directory with configs/, models/ and calibration/ (default: here, else "
+      "../share/sparseserve beside the binary, else the checkout it was built from)");
   return options;
 }
 

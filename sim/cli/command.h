@@ -43,7 +43,8 @@ std::int64_t ParseInteger(const std::string& value, const std::string& option, s
                           std::int64_t max);
 
 // The directory that holds configs/, models/ and calibration/: `given`, else the working directory
-// if it has them, else the source tree this binary was built from.
+// if it has them, else ../share/sparseserve beside the binary (where it is installed), else the
+// source tree it was built from. Throws InputError if none has them.
 std::string FindDataRoot(const std::string& given);
 
 // --help and --data, the options every verb has; a verb adds its own.

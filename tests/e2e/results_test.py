@@ -6,7 +6,6 @@ Usage: tests/e2e/results_test.py BINARY [unittest options]
 import csv
 import json
 import pathlib
-import shlex
 import signal
 import subprocess
 import time
@@ -175,48 +174,6 @@ class ReplayTest(BinaryTest):
         a, b = self.summary("a/sparseserve"), self.summary("b/sparseserve")
         self.assertEqual(a["total_output_tokens"], b["total_output_tokens"])
         self.assertAlmostEqual(a["kv"]["hit_rate"], b["kv"]["hit_rate"], delta=0.002)
-
-
-class ExamplesTest(BinaryTest):
-    """The commands of the README and of the help texts work as they stand."""
-
-    def setUp(self):
-        super().setUp()
-        for folder in ("calibration", "configs", "models", "traces"):
-            (self.here / folder).symlink_to(ROOT / folder)
-
-    def commands(self, text):
-        joined = text.replace("\\\n", "")
-        return [shlex.split(line)[1:] for line in joined.splitlines()
-                if line.startswith(("    build/release/sparseserve ", "  sparseserve "))]
-
-    def check_commands(self, commands, least):
-        self.assertGreaterEqual(len(commands), least)
-        for arguments in commands:
-            if arguments[0] == "simulate":
-                arguments += ["--set", "workload.num_requests=3", "--set", "workload.max_prompt=9000"]
-            elif arguments[0] == "live":
-                arguments += ["--set", "workload.num_requests=3", "--set", "systems=[sparseserve]"]
-            elif arguments[0] == "sweep" and "show" not in arguments:
-                arguments += ["--set", "workload.num_requests=3", "--set", "warmup_requests=0", "--set",
-                              "workload.max_prompt=9000"]
-            elif arguments[0] == "plan":
-                arguments += ["--set", "workload.num_requests=4", "--set", "warmup_requests=0", "--set",
-                              "workload.max_prompt=9000"]
-            elif "--budget" in arguments:
-                arguments[arguments.index("--budget") + 1] = "4s"
-            result = self.run_binary(*arguments)
-            self.assertEqual(result.returncode, 0, f"{arguments}: {result.stderr}")
-
-    def test_readme(self):
-        self.check_commands(self.commands((ROOT / "README.md").read_text()), 6)
-
-    def test_help(self):
-        self.write("azure.csv", (ROOT / "traces/samples/azure_2023.csv").read_text())
-        text = "".join(self.run_binary(*verb, "--help").stdout
-                       for verb in ([], ["simulate"], ["trace"], ["model"]))
-        commands = [c for c in self.commands(text) if not any("~" in word for word in c)]
-        self.check_commands(commands, 8)
 
 
 class InterruptionTest(BinaryTest):

@@ -49,7 +49,8 @@ void PrintHelp(std::ostream& out) {
          "try\n"
          "  sparseserve simulate configs/run/longbench.yaml\n"
          "  sparseserve model info llama3-8b-262k --machine h100-sxm-pcie5\n\n"
-         "exit codes: 0 done, 1 our fault, 2 bad input, 3 SLO infeasible, 4 tolerance exceeded\n";
+         "exit codes: 0 done, 1 our fault, 2 bad input, 3 SLO infeasible, 4 tolerance exceeded,\n"
+         "            130 stopped by Ctrl-C\n";
 }
 
 std::string Known(const std::vector<std::string>& names) {

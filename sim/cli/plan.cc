@@ -40,7 +40,8 @@ constexpr const char* kUsage =
 constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve plan configs/plans/mooncake.yaml\n"
-    "  sparseserve plan configs/plans/mooncake.yaml --set workload.num_requests=300 --demand 10\n";
+    "  sparseserve plan configs/plans/mooncake.yaml --set workload.num_requests=300 --demand "
+    "10/s\n";
 
 // Rates so low that no two requests meet: what a system does unloaded.
 constexpr double kUnloadedRate = 1e-3;

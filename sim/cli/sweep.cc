@@ -248,7 +248,12 @@ int Sweep(const Arguments& arguments) {
   if (words.empty()) Fail("sweep " + verb, "no store is given", "sweep " + verb + " STORE.sqlite");
   const std::string first = words.front();
   if (verb == "merge") return Merge(first, {words.begin() + 1, words.end()});
-  if (words.size() > 1) Fail("sweep", "'" + words[1] + "' is one word too many", "one file");
+  if (words.size() > 1) {
+    const std::vector<std::string> verbs = {"show", "export", "merge"};
+    const std::string close = is_verb ? "" : ClosestMatch(first, verbs);
+    Fail("sweep", "'" + words[1] + "' is one word too many", "one file",
+         close.empty() ? "" : "did you mean '" + close + "' by '" + first + "'?");
+  }
   if (verb == "show") return Show(values, first);
   if (verb == "export") return Export(values, first);
   return Run(values, first);

@@ -79,7 +79,8 @@ void ReadSearch(MapReader& root, PlanFile& file) {
 }
 
 void ReadPrices(MapReader& root, PlanFile& file) {
-  MapReader reader = root.OptionalMap("prices", "per GPU and hour by machine, in any currency");
+  MapReader reader = root.OptionalMap(
+      "prices", "per GPU and hour by machine, in any currency; of all machines or none");
   for (const std::string& machine : reader.Keys()) {
     double price = 0;
     reader.Required(machine, price, {.doc = "price", .positive = true});
@@ -107,7 +108,8 @@ void DescribeError(const PlanFile& file, const calibration::Record& record,
   }
 }
 
-void AddCandidates(const std::vector<std::size_t>& values, PlanFile& file) {
+void AddCandidates(const std::vector<std::size_t>& values, const SourceLoc& prices_at,
+                   PlanFile& file) {
   const Experiment experiment = file.VariationOf({values, 0}).Load();
   for (std::size_t s = 0; s < experiment.systems.size(); ++s) {
     const serving::SystemConfig& system = experiment.systems[s];
@@ -121,7 +123,17 @@ void AddCandidates(const std::vector<std::size_t>& values, PlanFile& file) {
     candidate.system = system.choice.name;
     candidate.gpus_per_replica = system.tensor_parallel * system.replicas;
     const auto price = file.prices.find(system.machine.name);
-    if (price != file.prices.end()) candidate.price_per_gpu_hour = price->second;
+    if (price != file.prices.end()) {
+      candidate.price_per_gpu_hour = price->second;
+    } else if (!file.prices.empty()) {  // by cost and by GPUs at once nothing can be ranked
+      std::vector<std::string> priced;
+      for (const auto& [machine, value] : file.prices) priced.push_back(machine);
+      const std::string close = ClosestMatch(system.machine.name, priced);
+      throw InputError({prices_at, "prices",
+                        "no price of '" + system.machine.name + "', which the plan compares",
+                        "a price for every machine, or none at all",
+                        close.empty() ? "" : "is '" + close + "' meant to be it?"});
+    }
     DescribeError(file, system.calibration, candidate);
   }
 }
@@ -169,16 +181,26 @@ PlanFile LoadPlanFile(const std::string& path, const std::vector<std::string>& s
     for (std::size_t i = 0; i < fixed->items.size(); ++i)
       file.base.Set(fixed->keys[i].text, fixed->items[i]);
   }
-  for (const std::string& assignment : set) file.base.Apply(assignment);
+  for (const std::string& assignment : set) {
+    const std::string key = assignment.substr(0, assignment.find('='));
+    if (key != "slo" && !key.starts_with("slo.")) continue;
+    throw InputError({{"--set " + key, 0, 0},
+                      "",
+                      "the plan's own service level is what counts",
+                      "a key of the experiment other than slo",
+                      "change slo in " + path});
+  }
+  ApplyAll(set, file.axes, file.base);
+  // Where the plan has no limit, neither has the experiment.
   const auto limit = [&](const char* key, const std::optional<Seconds>& value) {
-    if (value) file.base.Set(key, fmt::format("{}s", value->value()));
+    file.base.Set(key, fmt::format("{}s", value.value_or(Seconds(0)).value()));
   };
   limit("slo.ttft", file.slo.per_request.ttft);
   limit("slo.tpot", file.slo.per_request.tpot);
   limit("slo.e2el", file.slo.per_request.e2el);
   std::vector<std::size_t> values(file.axes.size(), 0);
   do {
-    AddCandidates(values, file);
+    AddCandidates(values, PlaceOf(root, "prices"), file);
   } while (AdvanceAxes(file.axes, values));
   return file;
 }

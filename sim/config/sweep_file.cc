@@ -168,6 +168,23 @@ std::uint64_t Variation::seed() const {
   return seed;
 }
 
+void ApplyAll(const std::vector<std::string>& set, const std::vector<Axis>& axes, Variation& base) {
+  for (const std::string& assignment : set) {
+    const std::string key = assignment.substr(0, assignment.find('='));
+    for (const Axis& axis : axes) {
+      const auto& sets = axis.values.front().set;
+      const auto is_key = [&](const auto& member) { return member.first == key; };
+      if (std::none_of(sets.begin(), sets.end(), is_key)) continue;
+      throw InputError({{"--set " + key, 0, 0},
+                        "",
+                        "the axis '" + axis.name + "' sets it",
+                        "a key that does not vary",
+                        "change the axis in the file"});
+    }
+    base.Apply(assignment);
+  }
+}
+
 std::vector<std::string> SweepFile::AxisNames() const {
   std::vector<std::string> names;
   for (const Axis& axis : axes) names.push_back(axis.name);
@@ -204,8 +221,10 @@ SweepFile LoadSweepFile(const std::string& path, const std::vector<std::string>&
   for (const Axis& axis : axes) names.push_back(axis.name);
   names.emplace_back(kSystemAxis);
   std::string contrast = kSystemAxis;
+  if (schema != nullptr) names.clear();  // the axes of an example are no part of the schema
   reader.Optional("contrast", contrast,
-                  {.doc = "axis along which `sweep show` compares", .one_of = names});
+                  {.doc = "axis along which `sweep show` compares: the name of one, or system",
+                   .one_of = names});
   std::vector<std::string> metrics = {"output_throughput", "mean_ttft_ms", "p99_ttft_ms",
                                       "mean_itl_ms", "p99_itl_ms"};
   reader.Optional("metrics", metrics,
@@ -224,7 +243,7 @@ SweepFile LoadSweepFile(const std::string& path, const std::vector<std::string>&
     for (std::size_t i = 0; i < fixed->items.size(); ++i)
       sweep.base.Set(fixed->keys[i].text, fixed->items[i]);
   }
-  for (const std::string& assignment : set) sweep.base.Apply(assignment);
+  ApplyAll(set, sweep.axes, sweep.base);
   FileDigests files;
   std::vector<std::size_t> values(sweep.axes.size(), 0);
   do {

@@ -64,6 +64,10 @@ class Variation {
   std::string data_root_;
 };
 
+// Applies assignments of --set to what all points share. Throws InputError for a key that an axis
+// sets: the axis would silently win.
+void ApplyAll(const std::vector<std::string>& set, const std::vector<Axis>& axes, Variation& base);
+
 struct SweepFile {
   // A point in terms of the file: which value of each axis, which system, which repetition.
   struct Place {

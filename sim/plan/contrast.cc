@@ -30,7 +30,7 @@ std::string JoinWords(const std::vector<std::string>& words) {
 
 std::size_t FindAxis(const Sweep& sweep, const std::string& name) {
   const auto it = std::find(sweep.axes.begin(), sweep.axes.end(), name);
-  if (it == sweep.axes.end()) Unknown("contrast", name, sweep.axes);
+  if (it == sweep.axes.end()) Unknown("--contrast", name, sweep.axes);
   return static_cast<std::size_t>(it - sweep.axes.begin());
 }
 
@@ -41,7 +41,7 @@ std::vector<std::size_t> FindFigures(const std::vector<std::string>& names) {
     if (!index) {
       std::vector<std::string> known;
       for (const metrics::FigureInfo& figure : metrics::Figures()) known.emplace_back(figure.name);
-      Unknown("metrics", name, known);
+      Unknown("--metric", name, known);
     }
     figures.push_back(*index);
   }
@@ -123,7 +123,7 @@ Contrast MakeContrast(const Sweep& sweep, const Outcomes& outcomes,
   std::string& baseline = contrast.request.baseline;
   if (baseline.empty()) baseline = labels.front();
   const auto at = std::find(labels.begin(), labels.end(), baseline);
-  if (at == labels.end()) Unknown("baseline", baseline, labels);
+  if (at == labels.end()) Unknown("--baseline", baseline, labels);
   const auto baseline_index = static_cast<std::size_t>(at - labels.begin());
   for (std::size_t a = 0; a < sweep.axes.size(); ++a) {
     if (a != axis) contrast.other_axes.push_back(sweep.axes[a]);

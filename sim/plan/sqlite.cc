@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <system_error>
 
 #include "sim/core/error.h"
 
@@ -23,6 +24,10 @@ constexpr int kBusyMilliseconds = 60'000;  // another process may be storing a r
                       "a store that 'sparseserve sweep' or 'plan' made",
                       "nothing was changed; name another file, or move this one away"});
   }
+  // Of the environment: no permission, a full disk, a lock that another program keeps.
+  const int error = db != nullptr ? sqlite3_system_errno(db) : 0;
+  if (error != 0 && (primary == SQLITE_CANTOPEN || primary == SQLITE_IOERR))
+    throw std::system_error(error, std::generic_category(), path);
   throw std::runtime_error(path + ": " + text);
 }
 

@@ -110,8 +110,17 @@ std::string Relaxation(const PlanView& view) {
     if (criterion.Use(probe.outcome.figures) <= 1) continue;
     text += fmt::format("; {} is {}, the limit {}", criterion.name, Short(value),
                         Short(criterion.limit));
+    if (!criterion.at_least) continue;
+    // A share does not say how far off the limits are; the latencies do.
+    const auto both = [&](const char* mean, const char* p99) {
+      return fmt::format("{} ms (P99 {} ms)", Short(Figure(probe.outcome, mean)),
+                         Short(Figure(probe.outcome, p99)));
+    };
+    text += fmt::format(", with a mean TTFT of {}, TPOT of {}, E2E of {}",
+                        both("mean_ttft_ms", "p99_ttft_ms"), both("mean_tpot_ms", "p99_tpot_ms"),
+                        both("mean_e2el_ms", "p99_e2el_ms"));
   }
-  return text + ". A limit relaxed to that, or an attainment lowered to it, is feasible.\n";
+  return text + ". To be feasible, relax the limits to what it has there.\n";
 }
 
 std::string Conclusion(const PlanView& view) {
@@ -119,7 +128,7 @@ std::string Conclusion(const PlanView& view) {
   const PlannedCandidate& best = view.result.ranking.front();
   const Candidate& candidate = view.candidates[best.candidate];
   std::string text =
-      fmt::format("{}: {} GPU{} ({} x {})", Joined(candidate.labels), best.gpus,
+      fmt::format("{}: {} GPU{}, replicas {}, GPUs of each {}", Joined(candidate.labels), best.gpus,
                   best.gpus == 1 ? "" : "s", ReplicasText(best), candidate.gpus_per_replica);
   if (best.cost_per_hour > 0) {
     text += fmt::format(", {} an hour, {} per million output tokens", Short(best.cost_per_hour),
@@ -306,9 +315,11 @@ std::string ParetoScript(const PlanView& view) {
     }
     if (data.empty()) continue;
     std::string title;  // of plain characters: it stands in a script
-    for (const char c : Joined(view.candidates[planned.candidate].labels))
+    for (const char c : Joined(view.candidates[planned.candidate].labels)) {
+      if (c == ',') continue;
       title +=
           std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == ' ' ? c : ' ';
+    }
     out += fmt::format("$data{} << EOD\n{}EOD\n", block, data);
     plots +=
         fmt::format("$data{} using 1:2 with points pointsize 0.8 title '{}', \\\n  ", block, title);
@@ -316,7 +327,8 @@ std::string ParetoScript(const PlanView& view) {
   }
   return out + "plot " + plots +
          "'pareto.csv' using 'tokens/s/user':'tokens/s/gpu' with steps linecolor 'black' title "
-         "'frontier'\n";
+         "'frontier', \\\n  '' using 'tokens/s/user':'tokens/s/gpu' with points pointtype 6 "
+         "pointsize 1.8 linecolor 'black' notitle\n";
 }
 
 }  // namespace sparseserve::report

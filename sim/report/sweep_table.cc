@@ -172,9 +172,8 @@ std::string ContrastTable(const plan::Sweep& sweep, const plan::Contrast& contra
   out +=
       "(base): mean and half of its interval; below: effect on that mean, seed by seed. % of the "
       "base,\npt percentage points. In parentheses: the interval contains zero; =: every seed "
-      "gives the same.\nS: in so many "
-      "seeds the queue\nkept growing, so latencies depend on the length of the run. E: a cost "
-      "from outside its measured range.\n";
+      "gives the same.\nS: in so many seeds the queue kept growing, so latencies depend on the "
+      "length of the run.\nE: a cost from outside its measured range.\n";
   return out;
 }
 

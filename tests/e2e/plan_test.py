@@ -154,7 +154,22 @@ class ServingTest(PlanTest):
         self.write("p.yaml", SERVING_PLAN.replace("ttft: 3s", "ttft: 1ms"))
         text, rows = self.plan(code=3)
         self.assertIn("No candidate holds the service level. Nearest:", text)
+        self.assertRegex(text, r"within limits is 0, the limit 0.9, with a mean TTFT of \d")
         self.assertTrue(all(row["replicas"] == "0" for row in rows))
+
+    def test_what_the_plan_decides_is_not_set_from_outside(self):
+        options = ["plan", "p.yaml", "--data", ROOT, "--out", "x", "--set"]
+        files = {"p.yaml": SERVING_PLAN, "e.yaml": SERVING}
+        self.check([
+            Case("slo", [*options, "slo.ttft=1s"], "--set slo.ttft: the plan's own service level", files),
+            Case("axis", [*options, "hardware.machine=gh200"],
+                 "--set hardware.machine: the axis 'hardware.machine' sets it", files),
+        ])
+
+    def test_limits_of_the_experiment_do_not_count(self):
+        expected = self.plan()
+        self.write("e.yaml", SERVING + "slo: {e2el: 1ms}\n")
+        self.assertEqual(self.plan(), expected)
 
     def test_bad_files(self):
         def bad(old, new, message):
@@ -169,6 +184,8 @@ class ServingTest(PlanTest):
             bad("12/s", "12", "p.yaml:4: demand: '12' has no unit"),
             bad("precision: 0.1", "precision: 2", "p.yaml:9: search.precision: '2' is out of range"),
             bad("h100-sxm-pcie5: 2.5", "h100-sxm-pcie5: 0", "p.yaml:8: prices.h100-sxm-pcie5: '0'"),
+            bad("a100-40g-pcie4: 1.2", "a100-40g-pcie: 1.2",
+                "p.yaml:8: prices: no price of 'a100-40g-pcie4'"),
             bad("[h100-sxm-pcie5, a100-40g-pcie4]", "[h100-sxm-pci5]",
                 "p.yaml:7: hardware.machine: no machine is called 'h100-sxm-pci5'"),
         ])

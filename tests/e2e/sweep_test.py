@@ -221,6 +221,11 @@ class RefusalTest(SweepTest):
                 (["s.yaml", "--data", ROOT], "no store is given"),
                 (["s.yaml", "--data", ROOT, "--out", "x", "--shard", "3/2"], "--shard: '3'"),
                 (["s.yaml", "--data", ROOT, "--out", "x", "--shard", "3"], "I/N"),
+                (["s.yaml", "--data", ROOT, "--out", "x", "--set", "workload.rate=3/s"],
+                 "--set workload.rate: the axis 'workload.rate' sets it"),
+                (["s.yaml", "--data", ROOT, "--out", "x", "--set", "memory.eviction=lru"],
+                 "--set memory.eviction: the axis 'cache' sets it"),
+                (["shwo", "a.sqlite"], "did you mean 'show' by 'shwo'?"),
                 (["show"], "no store is given"),
                 (["show", "none.sqlite"], "none.sqlite: there is no such file"),
                 (["export", "."], ".: is a directory"),
@@ -232,6 +237,11 @@ class RefusalTest(SweepTest):
         self.refuse("did you mean 'system'?", "show", "a.sqlite", "--contrast", "sytem")
         self.refuse("did you mean 'mean_ttft_ms'?", "show", "a.sqlite", "--metric", "mean_tttf_ms")
         self.refuse("'x' is no axis beside system", "show", "a.sqlite", "--map", "x,cache")
+
+    def test_a_store_that_cannot_be_opened_is_told_with_the_reason(self):
+        result = self.run_binary("sweep", "s.yaml", "--data", ROOT, "--out", "/proc/x.sqlite")
+        self.assertEqual((result.returncode, result.stderr.splitlines()[-1]),
+                         (1, "sparseserve: /proc/x.sqlite: No such file or directory"))
 
     def test_bad_files(self):
         def bad(old, new, message):

@@ -105,10 +105,13 @@ std::string Tables() {
   const std::string sweep_path = testing::TempDir() + "schema_sweep.yaml";
   const std::string experiment = std::filesystem::absolute("configs/run/longbench.yaml").string();
   std::ofstream(sweep_path) << "{name: x, experiment: " << experiment
-                            << ", axes: [{zip: [{key: memory.eviction, values: [lru]}]}]}\n";
+                            << ", axes: [{key: workload.rate, values: [1/s]}, "
+                               "{zip: [{key: memory.eviction, values: [lru]}]}]}\n";
   const std::string plan_path = testing::TempDir() + "schema_plan.yaml";
   std::ofstream(plan_path) << "{name: x, experiment: " << experiment
-                           << ", slo: {definition: vllm, ttft: 1s}}\n";
+                           << ", slo: {definition: vllm, ttft: 1s}, "
+                              "axes: [{key: workload.rate, values: [1/s]}, "
+                              "{zip: [{key: memory.eviction, values: [lru]}]}]}\n";
   Schema sweep, plan;
   LoadSweepFile(sweep_path, {}, ".", "", &sweep);
   LoadPlanFile(plan_path, {}, ".", &plan);

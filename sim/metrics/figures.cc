@@ -75,6 +75,8 @@ constexpr FigureInfo kFigures[] = {
     {"duration", "duration", "s", kNeither, [](const S& s) { return s.duration.value(); }},
     {"completed", "completed", "", kHigher, [](const S& s) { return Real(s.completed); }},
     {"failed", "failed", "", kLower, [](const S& s) { return Real(s.failed); }},
+    {"total_input_tokens", "input tokens", "", kNeither,
+     [](const S& s) { return Real(s.total_input_tokens.value()); }},
     {"total_output_tokens", "output tokens", "", kNeither,
      [](const S& s) { return Real(s.total_output_tokens.value()); }},
     {"iterations", "iterations", "", kNeither,

@@ -16,6 +16,8 @@ using plan::Candidate;
 using plan::PlannedCandidate;
 using plan::Probe;
 
+constexpr double kLeastLatencies = 8;
+
 double Figure(const plan::Outcome& outcome, std::string_view name) {
   if (!outcome.feasible) return std::nan("");
   return outcome.figures[*metrics::FindFigure(name)];
@@ -31,13 +33,22 @@ std::string Joined(const std::vector<std::string>& labels) {
   return text;
 }
 
+// Whether the run at the capacity is short beside what a request takes: the system then spends much
+// of it filling up, and holds more than it could for long.
+bool IsShort(const PlannedCandidate& planned) {
+  const Probe& best = planned.capacity.best;
+  const double arrivals_s = Figure(best.outcome, "completed") / best.rate;
+  return planned.replicas > 0 &&
+         arrivals_s < kLeastLatencies * Figure(best.outcome, "mean_e2el_ms") / 1e3;
+}
+
 std::string RateText(const PlannedCandidate& planned) {
   if (planned.replicas == 0) return "none";
   const std::string bound = planned.capacity.above_range ? ">= " : "";
   std::string text = bound + Short(planned.rate.mean);
   if (std::isfinite(planned.rate.low))
     text += fmt::format(" [{}, {}]", Short(planned.rate.low), Short(planned.rate.high));
-  return text;
+  return text + (IsShort(planned) ? " ~" : "");
 }
 
 // "3", or "3 or 4" where the interval does not decide.
@@ -144,9 +155,19 @@ struct Point {
   const Probe* probe;
 };
 
+double MeanOf(const plan::Outcome& outcome, std::string_view total) {
+  return Figure(outcome, total) / std::max(1.0, Figure(outcome, "completed"));
+}
+
+// At a rate that holds, what is asked for is served: the rate times the mean output. Throughput
+// measured in the run would miss what a short run has not finished by its last arrival.
+double TokensPerSecond(const Probe& probe) {
+  return probe.rate * MeanOf(probe.outcome, "total_output_tokens");
+}
+
 double TokensPerGpu(const PlanView& view, const Point& point) {
   const auto gpus = view.candidates[point.planned->candidate].gpus_per_replica;
-  return Figure(point.probe->outcome, "output_throughput") / static_cast<double>(gpus);
+  return TokensPerSecond(*point.probe) / static_cast<double>(gpus);
 }
 double TokensPerUser(const Point& point) {
   return 1000 / Figure(point.probe->outcome, "mean_tpot_ms");
@@ -163,16 +184,13 @@ std::string AiConfiguratorRow(const PlanView& view, const Point& point,
   const Candidate& candidate = view.candidates[point.planned->candidate];
   const plan::Outcome& outcome = point.probe->outcome;
   const auto gpus = static_cast<double>(candidate.gpus_per_replica);
-  const double completed = std::max(1.0, Figure(outcome, "completed"));
-  const double osl = Figure(outcome, "total_output_tokens") / completed;
-  const double duration = Figure(outcome, "duration");
-  const double tokens = Figure(outcome, "output_throughput");
-  const double isl =
-      (Figure(outcome, "total_token_throughput") - tokens) / std::max(1e-12, tokens) * osl;
+  const double osl = MeanOf(outcome, "total_output_tokens");
+  const double isl = MeanOf(outcome, "total_input_tokens");
+  const double tokens = TokensPerSecond(*point.probe);
   const double latency = Figure(outcome, "mean_e2el_ms");
-  const double sequences = Figure(outcome, "request_throughput");
+  const double sequences = point.probe->rate;
   // Little's law: requests in the system on average.
-  const double concurrency = completed / std::max(1e-12, duration) * latency / 1000;
+  const double concurrency = sequences * latency / 1000;
   const double batch = Figure(outcome, "batch.mean");
   return fmt::format(
       "{},{:.1f},{:.1f},0,{:.3f},{},{:.3f},{:.3f},{:.3f},{:.3f},{:.3f},{:.5g},{:.5g},{:.5g},{:.5g},"
@@ -237,6 +255,14 @@ std::string PlanText(const PlanView& view, Style style) {
       "what fails\nfirst beyond it; where most of the time goes. verified: all replicas together "
       "at the demand.\n",
       view.precision * 100, view.request.seeds);
+  const auto& ranking = view.result.ranking;
+  if (std::any_of(ranking.begin(), ranking.end(), IsShort)) {
+    out += fmt::format(
+        "~: all requests arrive within {:.0f} mean latencies, so that much of the run fills the "
+        "system up and the\nrate is overstated: use more requests (workload.num_requests, "
+        "warmup_requests).\n",
+        kLeastLatencies);
+  }
   for (std::size_t i = 0; i < view.candidates.size(); ++i) {
     const Candidate& candidate = view.candidates[i];
     const bool is_new = std::none_of(

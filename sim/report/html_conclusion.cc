@@ -12,6 +12,7 @@
 
 #include "sim/report/comparison.h"
 #include "sim/report/comparison_text.h"
+#include "sim/report/html_page.h"
 
 namespace sparseserve::report {
 namespace {
@@ -30,17 +31,10 @@ std::string Join(const std::vector<std::string>& names) {
   return text;
 }
 
-// Three significant digits, without an exponent.
-std::string Number(double value) {
-  const double magnitude = std::abs(value);
-  const int decimals = magnitude >= 100 ? 0 : magnitude >= 10 ? 1 : magnitude >= 1 ? 2 : 3;
-  return fmt::format("{:.{}f}", value, decimals);
-}
-
 std::string Value(Metric metric, double value) {
   const std::string_view unit = InfoOf(metric).unit;
-  if (unit == "ms" && value >= 1000) return Number(value / 1000) + " s";
-  return Number(value) + (unit == "%" ? " %" : " " + std::string(unit));
+  if (unit == "ms" && value >= 1000) return ThreeDigits(value / 1000) + " s";
+  return ThreeDigits(value) + (unit == "%" ? " %" : " " + std::string(unit));
 }
 
 // The runs that know the metric, the best first; equal ones stay in order.
@@ -72,10 +66,11 @@ std::string Winner(const Runs& runs, Metric metric, bool high_is_good) {
                                  ranked.front()->label(), Value(metric, best));
   const double smaller = std::min(best, worst), larger = std::max(best, worst);
   if (smaller > 0) {
-    text += high_is_good ? fmt::format(", {} times that of {} ({})", Number(larger / smaller),
-                                       ranked.back()->label(), Value(metric, worst))
-                         : fmt::format(", {} times lower than {} ({})", Number(larger / smaller),
-                                       ranked.back()->label(), Value(metric, worst));
+    text += high_is_good
+                ? fmt::format(", {} times that of {} ({})", ThreeDigits(larger / smaller),
+                              ranked.back()->label(), Value(metric, worst))
+                : fmt::format(", {} times lower than {} ({})", ThreeDigits(larger / smaller),
+                              ranked.back()->label(), Value(metric, worst));
   }
   std::vector<std::string> close;
   for (std::size_t i = 1; i < ranked.size(); ++i)
@@ -116,7 +111,7 @@ std::string LargestShare(const ReportRun& run) {
     if (share && (largest == nullptr || *share > *run.figures[largest->metric])) largest = &part;
   }
   if (largest == nullptr) return "";
-  return fmt::format("For {} % of the time {}.", Number(*run.figures[largest->metric]),
+  return fmt::format("For {} % of the time {}.", ThreeDigits(*run.figures[largest->metric]),
                      largest->text);
 }
 

@@ -1,27 +1,16 @@
 #include "sim/report/html_data.h"
 
-#include <fmt/format.h>
-
-#include <charconv>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "sim/report/comparison.h"
 #include "sim/report/comparison_text.h"
+#include "sim/report/html_page.h"
 
 namespace sparseserve::report {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Five significant digits: what a chart shows, in half the bytes.
-double Rounded(double value) {
-  const std::string text = fmt::format("{:.5g}", value);
-  double rounded = 0;
-  std::from_chars(text.data(), text.data() + text.size(), rounded);
-  return rounded;
-}
 
 Json MetricsJson() {
   Json metrics = Json::array();
@@ -167,15 +156,7 @@ std::string ReportDataJson(std::span<const ReportRun> runs) {
   Json json = {{"metrics", MetricsJson()}, {"runs", Json::array()}};
   for (const ReportRun& run : runs) json["runs"].push_back(RunJson(run));
   json["comparisons"] = ComparisonsJson(runs);
-  std::string text;
-  for (const char c : json.dump(-1, ' ', true, Json::error_handler_t::replace)) {
-    if (c == '<' || c == '>' || c == '&') {
-      text += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      text += c;
-    }
-  }
-  return text;
+  return EmbeddedJson(json.dump(-1, ' ', true, Json::error_handler_t::replace));
 }
 
 }  // namespace sparseserve::report

@@ -4,7 +4,9 @@
 Usage: tests/e2e/report_test.py BINARY [unittest options]
 Exits with 77 (a skip for ctest) when no Chromium is installed; what needs none has run then.
 """
+import csv
 import html
+import io
 import json
 import re
 import shutil
@@ -15,6 +17,28 @@ import harness
 from browser import Browser, find_browser
 from harness import BinaryTest, Case, main
 
+# Two systems at three rates with two seeds, and a pool that holds no request.
+SWEEP = """\
+name: tiny
+experiment: e.yaml
+set: {workload.num_requests: 8, warmup_requests: 2}
+axes:
+  - {key: workload.rate, values: [2/s, 8/s, 32/s]}
+  - {key: memory.kv_pool, values: [2GB, 1MB]}
+replications: 2
+metrics: [output_throughput, mean_ttft_ms, kv.hit_rate]
+"""
+PLAN = """\
+name: small
+experiment: e.yaml
+set: {fidelity: {mode: sampled, share: 0.03125}, warmup_requests: 5}
+demand: 12/s
+slo: {definition: distserve, ttft: 3s, tpot: 60ms}
+axes:
+  - {key: hardware.machine, values: [h100-sxm-pcie5, a100-40g-pcie4]}
+prices: {h100-sxm-pcie5: 2.5, a100-40g-pcie4: 1.2}
+search: {precision: 0.1, seeds: 2, verify_seeds: 1}
+"""
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>&\"'"
 CHARTS = ["cdf-ttft", "cdf-tpot", "cdf-e2el", "batch", "queue", "hbm", "dram", "hit", "h2d", "d2h",
           "h2d_busy", "stalls"]
@@ -22,6 +46,10 @@ USAGE = [
     Case("nothing", ["report"], "report: no directory is given; expected sparseserve report DIR"),
     Case("missing", ["report", "none"], "none: no such directory"),
     Case("no run", ["report", "."], ".: holds no run; expected a directory with summary.json"),
+    Case("no store", ["report", "a.sqlite"], "a.sqlite: no sound store", {"a.sqlite": "my notes\n" * 90}),
+    Case("a sweep beside a run", ["report", "a.sqlite", "b"],
+         "a.sqlite: a file, hence a sweep, beside others; expected one sweep or plan", {"a.sqlite": "x"}),
+    Case("half a plan", ["report", "p"], "p/plan.csv:1: ", {"p/plan.csv": "model,machine\n"}),
     Case("unknown option", ["report", "a", "--json", "-"], "report: unrecognised option '--json'"),
 ]
 # Points of a canvas that are not transparent, in every canvas of a chart.
@@ -38,6 +66,22 @@ class ReportCase(BinaryTest):
     def data(self, path):
         page = (self.here / path).read_text()
         return json.loads(re.search(r'id="data">(.*?)</script>', page).group(1))
+
+
+    def sweep(self):
+        self.write("e.yaml", harness.small("[sparseserve]", "[vllm-s, sparseserve]"))
+        self.write("s.yaml", SWEEP)
+        result = self.run_binary("sweep", "s.yaml", "--data", harness.ROOT, "--out", "s.sqlite")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.report("s.sqlite").stderr, "report in s.html\n")
+
+    def plan(self):
+        self.write("e.yaml", harness.small("[sparseserve]", "[vllm, sparseserve]").replace(
+            "mean: 1500", "mean: 6000").replace("num_requests: 20", "num_requests: 40"))
+        self.write("p.yaml", PLAN)
+        result = self.run_binary("plan", "p.yaml", "--data", harness.ROOT, "--out", "plan")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.report("plan").stderr, "report in plan/report.html\n")
 
 
 class ReportTest(ReportCase):
@@ -128,6 +172,53 @@ class BrowserTest(ReportCase):
         self.assertEqual(page.evaluate("document.title"), "llama3-8b-262k on h100-sxm-pcie5")
         self.assertEqual(page.evaluate("document.querySelectorAll('img').length"), 0)
         self.assertEqual(page.evaluate("document.querySelectorAll('.chip')[0].textContent"), HOSTILE)
+
+    def test_a_sweep_has_lines_along_its_rate_and_effects(self):
+        self.sweep()
+        result = self.run_binary("sweep", "export", "s.sqlite")
+        values = [float(row["output_throughput"]) for row in csv.DictReader(io.StringIO(result.stdout))
+                  if (row["workload.rate"], row["memory.kv_pool"], row["system"]) == ("8/s", "2GB", "sparseserve")]
+        page = self.open("s.html")
+        charts = page.evaluate("Object.keys(sparseserveReport.charts)")
+        self.assertEqual(sorted(charts), ["line-kv-hit_rate", "line-mean_ttft_ms", "line-output_throughput"])
+        for chart in charts:
+            self.assertEqual(page.evaluate(f"sparseserveReport.charts['{chart}'].graph.numRows()"), 3)
+            self.assertGreater(page.evaluate(f"({PAINTED})('{chart}')"), 200)
+        mean = page.evaluate("sparseserveReport.charts['line-output_throughput'].graph.file_[1][2][1]")
+        self.assertAlmostEqual(mean / (sum(values) / 2), 1, delta=1e-4)
+        self.assertEqual(page.evaluate("document.querySelectorAll('#effects details').length"), 3)
+        self.assertEqual(page.evaluate("document.querySelectorAll('#effects .range').length"), 9)  # 3 rates
+        self.assertIn("cannot run: ", page.evaluate("document.querySelector('#effects td.reason').textContent"))
+        # Where nothing can run no chart is drawn; back at the first choice all are.
+        choose = "{const c = document.getElementById('others'); c.value = %d; c.onchange()}"
+        page.evaluate(choose % 1)
+        self.assertEqual(page.evaluate("Object.keys(sparseserveReport.charts).length"), 0)
+        page.evaluate(choose % 0)
+        self.assertEqual(page.evaluate("Object.keys(sparseserveReport.charts).length"), 3)
+        self.assertEqual(page.problems, [])
+        page = self.open("s.html", width=390, height=800, mobile=True, scale=2)
+        self.assertEqual(page.evaluate("document.documentElement.scrollWidth"), 390)
+
+    def test_a_plan_has_its_ranking_and_frontier(self):
+        self.plan()
+        with open(self.here / "plan/plan.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        with open(self.here / "plan/pareto.csv", newline="") as file:
+            frontier = list(csv.DictReader(file))
+        page = self.open("plan/report.html")
+        self.assertEqual(page.evaluate("document.querySelectorAll('#ranking tbody tr').length"), len(rows))
+        best = page.evaluate("document.querySelector('.conclusions li').textContent")
+        self.assertIn(rows[0]["hardware.machine"], best)
+        self.assertIn(f"{rows[0]['gpus']} GPU", best)
+        self.assertEqual(page.evaluate("document.querySelectorAll('#bars-rate .range').length"), len(rows))
+        self.assertEqual(page.evaluate("document.querySelectorAll('#bars-cost .bar').length"), len(rows))
+        drawn = page.evaluate("sparseserveReport.charts.pareto.graph.file_.map((r) => [r[0], r[r.length - 1]])"
+                              ".filter((p) => p[1] !== null)")
+        self.assertEqual(len(drawn), 2 * len(frontier) - 1)  # steps
+        self.assertAlmostEqual(drawn[0][1] / float(frontier[-1]["tokens/s/gpu"]), 1, delta=1e-4)
+        self.assertGreater(page.evaluate(f"({PAINTED})('pareto')"), 200)
+        page = self.open("plan/report.html", width=390, height=800, mobile=True, scale=2)
+        self.assertEqual(page.evaluate("document.documentElement.scrollWidth"), 390)
 
     def test_a_series_goes_and_comes_back(self):
         self.two_systems()

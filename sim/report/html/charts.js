@@ -35,7 +35,7 @@ function showTip(tip, plot, chart, event, x, points) {
                           chart.parts[row.index].colour + ')'});
     const name = run ? run.label : chart.parts[row.index].title;
     body.append(el('tr', {}, el('td', {}, mark), el('td', {}, name),
-                   el('td', {}, chart.valueText(row.value))));
+                   el('td', {}, chart.valueText(row.value, row.index, x))));
   }
   tip.replaceChildren(el('b', {}, chart.xText(x)), el('table', {}, body));
   tip.hidden = rows.length === 0;
@@ -55,7 +55,8 @@ function themed(chart) {
 function seriesOptions(chart) {
   const series = {};
   (chart.runs || []).forEach((run, i) => {
-    series['s' + i] = {strokePattern: dash(RUNS[run]).length ? dash(RUNS[run]) : null};
+    series['s' + i] = Object.assign({strokePattern: dash(RUNS[run]).length ? dash(RUNS[run]) : null},
+                                    (chart.lines || [])[i]);
   });
   return series;
 }
@@ -71,7 +72,8 @@ function resetZoom() {
 }
 
 // Draws chart `spec.id` into `parent`: {id, title, what, rows, xlabel, ylabel, xText, valueText,
-// runs or parts, time, logX, bars (rows hold [low, mean, high]), stacked, range}.
+// runs or parts, time, logX, bars (rows hold [low, mean, high]), points (marked), lines (options of each
+// series), stacked, range}.
 function addChart(parent, spec) {
   const holder = el('div', {className: 'chart', id: 'chart-' + spec.id});
   const tip = el('div', {className: 'tip', hidden: true});
@@ -79,7 +81,7 @@ function addChart(parent, spec) {
   parent.append(el('figure', {className: 'figure' + (spec.wide ? ' wide' : '')},
                    el('div', {className: 'head'}, el('h3', {}, spec.title), spec.control),
                    el('div', {className: 'what'}, spec.what), plot));
-  if (spec.rows.length < 2) {
+  if (spec.rows.length < (spec.points ? 1 : 2)) {
     holder.replaceWith(el('div', {className: 'empty'}, 'none of the runs has any'));
     return null;
   }
@@ -89,6 +91,7 @@ function addChart(parent, spec) {
     labels: ['x', ...Array.from({length: count}, (_, i) => 's' + i)],
     legend: 'never', strokeWidth: spec.time ? 1.5 : 2, highlightCircleSize: 3, animatedZooms: false,
     stepPlot: Boolean(spec.time), stackedGraph: Boolean(spec.stacked),
+    drawPoints: Boolean(spec.points), pointSize: 3,
     customBars: Boolean(spec.bars), fillAlpha: spec.stacked ? 0.75 : 0.15,
     xlabel: spec.xlabel, ylabel: spec.ylabel, xLabelHeight: 16, yLabelWidth: 16,
     series: seriesOptions(chart), interactionModel: interaction(),

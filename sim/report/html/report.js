@@ -1,10 +1,7 @@
-// The sections of the report, from the JSON in the page (html_data.cc writes it).
+// The sections of a report on runs, from the JSON in the page (html_data.cc writes it).
 'use strict';
 
 const METRICS = Object.fromEntries(DATA.metrics.map((metric) => [metric.name, metric]));
-const MAIN = document.getElementById('report');
-const ALL = RUNS.map((_, i) => i);
-
 const PARTS = [
   {key: 'compute', title: 'compute', colour: '--s0', share: 'compute_share'},
   {key: 'attention', title: 'attention', colour: '--s2', share: 'attention_share'},
@@ -15,33 +12,11 @@ const PARTS = [
   {key: 'idle', title: 'idle', colour: '--grid', share: 'idle_share'},
 ];
 
-function section(id, title, note) {
-  const part = el('section', {id}, el('h2', {}, title), note ? el('p', {className: 'note'}, note) : null);
-  MAIN.append(part);
-  return part;
-}
-
-// ---- legend: one for all charts
-function addLegend() {
-  const legend = el('nav', {className: 'legend', 'aria-label': 'runs shown'});
-  for (const i of ALL) {
-    const chip = el('button', {type: 'button', className: 'chip', 'aria-pressed': 'true',
-                               title: 'show or hide in all charts'}, sample(RUNS[i]), RUNS[i].label);
-    chip.dataset.run = i;
-    chip.onclick = () => {
-      const visible = chip.getAttribute('aria-pressed') !== 'true';
-      chip.setAttribute('aria-pressed', String(visible));
-      setVisible(i, visible);
-    };
-    legend.append(chip);
-  }
+function bandsButton() {
   const bands = el('button', {type: 'button', id: 'bands', 'aria-pressed': String(BANDS),
                               title: 'lowest and highest iteration of each point in time'}, 'min-max bands');
   bands.onclick = () => { BANDS = !BANDS; bands.setAttribute('aria-pressed', String(BANDS)); redrawGauges(); };
-  const reset = el('button', {type: 'button', id: 'reset'}, 'reset zoom');
-  reset.onclick = resetZoom;
-  legend.append(el('span', {className: 'tools'}, bands, reset));
-  MAIN.append(legend);
+  return bands;
 }
 
 // ---- cards
@@ -332,42 +307,9 @@ function addSources() {
                    el('pre', {}, run.config), el('pre', {}, run.summary)));
 }
 
-// ---- colours: of the system, light or dark; paper is light
-const THEMES = ['auto', 'light', 'dark'];
-const DARK = matchMedia('(prefers-color-scheme: dark)');
-let THEME = 'auto';
-
-function applyTheme(printing) {
-  const dark = !printing && (THEME === 'dark' || (THEME === 'auto' && DARK.matches));
-  document.documentElement.dataset.theme = dark ? 'dark' : 'light';
-  document.documentElement.style.colorScheme = dark ? 'dark' : 'light';
-  document.getElementById('theme').textContent = THEME;
-  recolour();
-}
-
-document.getElementById('theme').onclick = () => {
-  THEME = THEMES[(THEMES.indexOf(THEME) + 1) % THEMES.length];
-  applyTheme(false);
-};
-DARK.addEventListener('change', () => applyTheme(false));
-// Charts are zoomed onto paper: Chromium prints a canvas blank that gets another size here.
-function setPrinting(printing) {
-  const holders = [...document.querySelectorAll('.chart')];
-  const widths = holders.map((holder) => holder.clientWidth);
-  document.body.classList.toggle('printing', printing);
-  holders.forEach((holder, i) => {
-    holder.style.width = printing ? widths[i] + 'px' : '';
-    holder.style.zoom = printing ? holder.parentNode.clientWidth / widths[i] : '';
-  });
-  applyTheme(printing);
-}
-addEventListener('beforeprint', () => setPrinting(true));
-addEventListener('afterprint', () => setPrinting(false));
-
-applyTheme(false);
 addCards();
 addComparisons();
-addLegend();
+addLegend(bandsButton());
 addCdfs();
 addSeries();
 addStalls();
@@ -375,5 +317,3 @@ addBreakdown('ttft', 'Where TTFT goes', 'Mean over completed requests.');
 addBreakdown('itl', 'Where the time between tokens goes', 'Mean over tokens.');
 addTable();
 addSources();
-// For tests and the console.
-window.sparseserveReport = {charts: CHARTS, data: DATA};

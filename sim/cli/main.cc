@@ -31,8 +31,7 @@ constexpr Verb kVerbs[] = {
      sparseserve::cli::Calibrate},
     {"compare", "two results side by side: measured and predicted, component by component",
      sparseserve::cli::Compare},
-    {"report", "one self-contained HTML file on runs, a sweep or a plan",
-     sparseserve::cli::Report},
+    {"report", "one self-contained HTML file on runs, a sweep or a plan", sparseserve::cli::Report},
     {"explain", "where the time of a result went, what bound it, what would change it",
      sparseserve::cli::Explain},
 };

@@ -45,7 +45,7 @@ struct Study {
           const bool doubles = system == std::string(kHostile) && rate == rates.front();
           plan::Outcome outcome;
           outcome.figures.assign(metrics::Figures().size(), 0);
-          outcome.figures[output] = (100.0 + 10 * seed) * (doubles ? 2 : 1);
+          outcome.figures[output] = (100.0 + 10.0 * static_cast<double>(seed)) * (doubles ? 2 : 1);
           outcome.figures[hits] = 0.5;
           sweep.points.push_back({std::string(32, 'a'), {rate, system}, seed, 1});
           outcomes.emplace_back(std::move(outcome));

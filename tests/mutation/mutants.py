@@ -10,8 +10,7 @@ C, L, S, O = "sim/kvcache/kv_cache.cc", "sim/kvcache/kv_cache_layer.cc", "sim/sc
 E, R, M = "sim/serving/simulated_executor.cc", "sim/serving/replica.cc", "sim/metrics/collector.cc"
 MUTANTS = [
     # --- the cache ---
-    ("sim/kvcache/lru.cc", "if (mark.cursor >= group.num_units()) list_.Unlink", "if (mark.cursor > group.num_units()) list_.Unlink",
-     "LRU: a marker that holds nothing stays", CACHE),
+    ("sim/kvcache/lru.cc", "    if (group.in_use) return 0;\n", "", "LRU: blocks in use by the running layer are evicted", CACHE),
     ("sim/kvcache/lru.cc", "    mark.cursor = 0;\n", "", "LRU: the cursor is not reset by a use", CACHE),
     ("sim/kvcache/lru.cc", "log_.Enter(group, units, sentinel_);", "log_.Enter(group, units, list_.next(sentinel_));",
      "LRU order: new units enter at the old end", CACHE),

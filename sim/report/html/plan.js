@@ -12,9 +12,11 @@ function rateText(candidate) {
   return candidate.rate === null ? '-' : intervalText([candidate.rate, candidate.rate_low, candidate.rate_high], '');
 }
 
+// No number is enough where the interval of the rate reaches 0: `high` is then 0.
 function countText(value, low, high) {
   if (!known(value)) return '-';
-  return number(value) + (low !== null && high !== null && low !== high ? ' [' + number(low) + ', ' + number(high) + ']' : '');
+  const ends = low !== null && high !== null && low !== high;
+  return number(value) + (ends ? ' [' + number(low) + ', ' + (high > 0 ? number(high) : '\u221e') + ']' : '');
 }
 
 function addRanking() {

@@ -142,8 +142,7 @@ void MapReader::Read(std::string_view key, T& value, const Field& field, bool re
                      field.doc});
   const Node* node = record_->node->Find(key);
   const std::string path = record_->PathOf(key);
-  const std::string accepted =
-      kIsList ? "a list, each " + Accepted<Element>(field) : Accepted<T>(field);
+  const std::string accepted = (kIsList ? "a list, each " : "") + Accepted<Element>(field);
   if (node == nullptr) {
     if (required) AddProblem(key, {"missing key", accepted, field.doc});
   } else if constexpr (kIsList) {

@@ -201,6 +201,11 @@ double ReadDemand(const po::variables_map& values, double of_file, double own) {
   return demand;
 }
 
+std::int64_t ReadSeeds(const po::variables_map& values, std::int64_t of_file) {
+  const std::string text = values["seeds"].as<std::string>();
+  return text.empty() ? of_file : ParseInteger(text, "seeds", 1, 100);
+}
+
 po::options_description Options() {
   po::options_description options = CommonOptions();
   options.add_options()("out", Text("DIR"),
@@ -208,6 +213,7 @@ po::options_description Options() {
       "set", Texts("KEY=VALUE"),
       "replace a value of the experiment, for all candidates (repeatable)")(
       "demand", Text("RATE"), "such as 12/s, instead of the plan's")(
+      "seeds", Text("N"), "searches per candidate, instead of the plan's")(
       "threads", Text("N"), "runs at once (default: all cores); changes no result");
   return options;
 }
@@ -226,7 +232,7 @@ int MakeAndShow(const po::variables_map& values, config::PlanFile& file, const s
   plan::PlanRequest request{.demand = ReadDemand(values, file.demand, own),
                             .criteria = plan::CriteriaOf(file.slo),
                             .grid = {.reference = own, .precision = file.precision},
-                            .seeds = file.seeds,
+                            .seeds = ReadSeeds(values, file.seeds),
                             .verify_seeds = file.verify_seeds,
                             .num_verified = file.num_verified};
   report::JobProgress progress;

@@ -99,14 +99,20 @@ void RunMissing(const config::SweepFile& file, const plan::Sweep& sweep, plan::S
       take, on_signal.stop());
 }
 
+std::optional<std::int64_t> ReadReplications(const po::variables_map& values) {
+  const std::string text = values["replications"].as<std::string>();
+  if (text.empty()) return std::nullopt;
+  return ParseInteger(text, "replications", 1, 1000);
+}
+
 int Run(const po::variables_map& values, const std::string& path) {
   const std::string out = values["out"].as<std::string>();
   if (out.empty()) Fail("sweep", "no store is given", "--out STORE.sqlite");
   const plan::Shard shard = ParseShard(values["shard"].as<std::string>());
   const std::int64_t threads = ReadThreads(values["threads"].as<std::string>());
-  const config::SweepFile file =
-      config::LoadSweepFile(path, values["set"].as<std::vector<std::string>>(),
-                            FindDataRoot(values["data"].as<std::string>()), BuildDigest());
+  const config::SweepFile file = config::LoadSweepFile(
+      path, values["set"].as<std::vector<std::string>>(),
+      FindDataRoot(values["data"].as<std::string>()), BuildDigest(), ReadReplications(values));
   const plan::Sweep sweep = TableOf(file);
   plan::Workers workers;
   if (!workers.is_first()) {  // works for the first one, which keeps the store
@@ -213,6 +219,7 @@ po::options_description Options() {
   po::options_description options = CommonOptions();
   options.add_options()("out", Text("STORE"), "the store, an SQLite file; made, or gone on with")(
       "set", Texts("KEY=VALUE"), "replace a value of the experiment, for all points (repeatable)")(
+      "replications", Text("N"), "runs of each point, instead of the sweep's")(
       "threads", Text("N"), "points at once (default: all cores); changes no result")(
       "shard", Text("I/N"), "run part I of N only, 1 <= I <= N")(
       "contrast", Text("AXIS"), "show: axis to compare along (default: the sweep's)")(

@@ -203,7 +203,8 @@ Experiment SweepFile::Load(const Place& place) const {
 }
 
 SweepFile LoadSweepFile(const std::string& path, const std::vector<std::string>& set,
-                        const std::string& data_root, const std::string& build, Schema* schema) {
+                        const std::string& data_root, const std::string& build,
+                        std::optional<std::int64_t> replications_of_caller, Schema* schema) {
   Node root = LoadYamlFile(path);
   MapReader reader(root, schema);
   std::string name, experiment;
@@ -234,7 +235,7 @@ SweepFile LoadSweepFile(const std::string& path, const std::vector<std::string>&
   SweepFile sweep{.name = name,
                   .base = Variation(experiment, PlaceOf(root, "experiment"), data_root),
                   .axes = std::move(axes),
-                  .replications = replications,
+                  .replications = replications_of_caller.value_or(replications),
                   .contrast = contrast,
                   .metrics = metrics,
                   .points = {}};

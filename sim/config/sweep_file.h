@@ -16,6 +16,7 @@
 // r is the experiment's seed + r, for all points alike (common random numbers).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -96,9 +97,11 @@ struct SweepFile {
 };
 
 // Reads and checks every point. `set`: assignments of the command line, for all points. `build`:
-// see PointKey. Throws InputError; a problem of a value names its place in this file.
+// see PointKey. `replications`: instead of the file's, at least 1. Throws InputError; a problem of
+// a value names its place in this file.
 SweepFile LoadSweepFile(const std::string& path, const std::vector<std::string>& set,
                         const std::string& data_root, const std::string& build,
+                        std::optional<std::int64_t> replications = std::nullopt,
                         Schema* schema = nullptr);
 
 }  // namespace sparseserve::config

@@ -113,7 +113,7 @@ std::string Tables() {
                               "axes: [{key: workload.rate, values: [1/s]}, "
                               "{zip: [{key: memory.eviction, values: [lru]}]}]}\n";
   Schema sweep, plan;
-  LoadSweepFile(sweep_path, {}, ".", "", &sweep);
+  LoadSweepFile(sweep_path, {}, ".", "", std::nullopt, &sweep);
   LoadPlanFile(plan_path, {}, ".", &plan);
   Schema system, machine;
   LoadSystem("configs/systems/sparseserve.yaml", &system);

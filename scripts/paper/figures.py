@@ -106,8 +106,8 @@ def goodput(rows, figure, model, setting, seeds, x_name="", x=None):
 def fig13(runs):
     for setting, values in SETTINGS.items():
         for model in MODELS:
-            seeds = 1 if runs.quick else 3 if setting == "default" else 2
-            rows = runs.plan(f"fig13-{model}-{setting}", f"fig13-{model}.yaml", 135, 15, values, seeds)
+            seeds = 2 if setting == "default" and not runs.quick else 1
+            rows = runs.plan(f"fig13-{model}-{setting}", f"fig13-{model}.yaml", 120, 15, values, seeds)
             yield from goodput(rows, "fig13", model, setting, seeds)
 
 
@@ -236,17 +236,15 @@ def eviction(runs):
 
 
 def eviction_goodput(runs):
-    seeds = 1 if runs.quick else 2
-    rows = runs.plan("eviction-goodput", "eviction-goodput.yaml", 110, 10, {}, seeds)
-    yield from goodput(rows, "eviction-goodput", "lwm-7b", "gen-cap", seeds, "eviction", "eviction")
+    rows = runs.plan("eviction-goodput", "eviction-goodput.yaml", 110, 10, {}, 1)
+    yield from goodput(rows, "eviction-goodput", "lwm-7b", "gen-cap", 1, "eviction", "eviction")
 
 
 def machines(runs):
-    seeds = 1 if runs.quick else 2
     for model in MODELS:
         values = {} if model == "lwm-7b" else LLAMA
-        rows = runs.plan(f"machines-{model}", "machines.yaml", 90, 10, values, seeds)
-        yield from goodput(rows, "machines", model, "default", seeds, "machine", "machine")
+        rows = runs.plan(f"machines-{model}", "machines.yaml", 90, 10, values, 1)
+        yield from goodput(rows, "machines", model, "default", 1, "machine", "machine")
 
 
 def assumptions(runs):
@@ -275,7 +273,7 @@ def assumptions(runs):
 def sensitivity(runs):
     """Goodput with one assumption changed at a time; `x` is the change, and its base in the setting."""
     for i, (label, base, values) in enumerate(assumptions(runs)):
-        rows = runs.plan(f"sensitivity-{i:02}", "sensitivity.yaml", 110, 10, values, 1)
+        rows = runs.plan(f"sensitivity-{i:02}", "sensitivity.yaml", 80, 10, values, 1)
         setting = f"instead of: {base}" if base else "default"
         for row in goodput(rows, "sensitivity", "lwm-7b", setting, 1, "assumption"):
             yield replace(row, x=label)

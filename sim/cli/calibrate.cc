@@ -99,7 +99,7 @@ void ReadFiles(const po::variables_map& values, CalibrateOptions& options) {
 // A budget of minutes must not end at a file that cannot be written.
 void CheckWritable(const std::string& path) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
-  if (!parent.empty()) std::filesystem::create_directories(parent);
+  if (!parent.empty()) MakeOutputDirectory(parent.string());
   AtomicFile{path};
 }
 

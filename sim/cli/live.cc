@@ -3,6 +3,7 @@
 
 #include "sim/cli/command.h"
 #include "sim/cli/run_files.h"
+#include "sim/core/atomic_file.h"
 #include "sim/core/error.h"
 #include "sim/live/live_run.h"
 #include "sim/report/comparison.h"
@@ -55,7 +56,7 @@ live::LiveRecord Measure(const config::Experiment& experiment, std::size_t index
   run.progress = progress.OfRun();
   if (system.choice.kv_home == serving::KvHome::kDram)
     run.record_selection = files.directory + "/selection.trace";
-  std::filesystem::create_directories(files.directory);
+  MakeOutputDirectory(files.directory);
   live::LiveRecord left;
   RunAndWrite(experiment, index, files, run,
               [&](traces::RequestStream& requests, metrics::Collector& collector,

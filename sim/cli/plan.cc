@@ -220,7 +220,7 @@ po::options_description Options() {
 
 int MakeAndShow(const po::variables_map& values, config::PlanFile& file, const std::string& out) {
   const StopOnSignal on_signal;
-  std::filesystem::create_directories(out);
+  MakeOutputDirectory(out);
   Runs runs(file, out + "/plan.sqlite", on_signal.stop());
   const double recorded = OwnRate(file);
   runs.set_recorded_rate(recorded);

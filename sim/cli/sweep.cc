@@ -261,6 +261,8 @@ int Sweep(const Arguments& arguments) {
     Fail("sweep", "'" + words[1] + "' is one word too many", "one file",
          close.empty() ? "" : "did you mean '" + close + "' by '" + first + "'?");
   }
+  if (is_verb && !values["out"].as<std::string>().empty())
+    Fail("--out", "sweep " + verb + " makes no store", "--csv FILE for a table in a file");
   if (verb == "show") return Show(values, first);
   if (verb == "export") return Export(values, first);
   return Run(values, first);

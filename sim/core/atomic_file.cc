@@ -79,4 +79,10 @@ void AtomicFile::Commit() {
   SyncDirectoryOf(path_);
 }
 
+void MakeOutputDirectory(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw std::system_error(error, path + ": cannot be made (--out names another place)");
+}
+
 }  // namespace sparseserve

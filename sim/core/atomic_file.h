@@ -37,4 +37,7 @@ class AtomicFile {
   bool committed_ = false;
 };
 
+// Makes a directory for results with its parents. Throws std::system_error that names it and --out.
+void MakeOutputDirectory(const std::string& path);
+
 }  // namespace sparseserve

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 
+#include "sim/core/atomic_file.h"
 #include "sim/core/error.h"
 #include "sim/core/hash.h"
 #include "sim/metrics/figures.h"
@@ -72,7 +73,7 @@ std::string CheckedPath(const std::string& path, OpenMode mode) {
   if (mode == OpenMode::kExisting && !fs::exists(path, error))
     Refuse(path, "there is no such file", "make it with 'sparseserve sweep SWEEP.yaml --out FILE'");
   const fs::path folder = fs::path(path).parent_path();
-  if (mode == OpenMode::kCreate && !folder.empty()) fs::create_directories(folder);
+  if (mode == OpenMode::kCreate && !folder.empty()) MakeOutputDirectory(folder.string());
   return path;
 }
 

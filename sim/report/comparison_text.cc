@@ -206,9 +206,7 @@ std::string MetricDefinitions() {
 
 // All three files take their names together; what else lies in the directory stays.
 void WriteComparison(const std::string& directory, const Comparison& comparison) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) throw std::system_error(error, directory);
+  MakeOutputDirectory(directory);
   AtomicFile json(directory + "/compare.json");
   AtomicFile csv(directory + "/compare.csv");
   AtomicFile markdown(directory + "/compare.md");

@@ -192,9 +192,7 @@ std::string WriteShares(const Runs& runs, const std::string& out) {
 std::vector<std::string> WriteFigures(std::span<const std::string> directories,
                                       const std::string& out) {
   const Runs runs = ReadReportRuns(directories);
-  std::error_code error;
-  std::filesystem::create_directories(out, error);
-  if (error) throw std::system_error(error, out);
+  MakeOutputDirectory(out);
   std::vector<std::string> scripts;
   for (const Figure& figure : Figures()) scripts.push_back(WriteLines(figure, runs, out));
   scripts.push_back(WriteShares(runs, out));

@@ -18,9 +18,7 @@ constexpr std::array kResultFiles = {kSummaryFile, kRequestsFile, kIterationsFil
 }  // namespace
 
 RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
-  std::error_code error;
-  std::filesystem::create_directories(path_, error);
-  if (error) throw std::system_error(error, path_);
+  MakeOutputDirectory(path_);
 }
 
 std::string RunDirectory::PathOf(std::string_view name) const {

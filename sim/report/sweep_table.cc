@@ -117,6 +117,15 @@ void AppendInterval(const std::optional<Interval>& interval, std::string& out) {
     out += std::isfinite(value) ? fmt::format(",{}", value) : ",";
 }
 
+// Whether any figure has more than one sample.
+bool SeveralSeeds(const plan::Contrast& contrast) {
+  for (const plan::ContrastGroup& group : contrast.groups)
+    for (const plan::ContrastRow& row : group.rows)
+      for (const plan::Effect& effect : row.effects)
+        if (effect.samples.size() > 1) return true;
+  return false;
+}
+
 }  // namespace
 
 std::string CrossoverText(const plan::Contrast& contrast, const plan::CrossoverMaps& maps,
@@ -163,7 +172,8 @@ std::string ContrastTable(const plan::Sweep& sweep, const plan::Contrast& contra
   const plan::ContrastRequest& request = contrast.request;
   std::string out = fmt::format("{}: {} against {}", sweep.name, request.axis,
                                 request.against_previous ? "the row before" : request.baseline);
-  out += ", paired over seeds, 95 % intervals\n\n";
+  out += SeveralSeeds(contrast) ? ", paired over seeds, 95 % intervals\n\n"
+                                : "; one seed, so there are no intervals\n\n";
   for (const plan::ContrastGroup& group : contrast.groups) AppendGroup(contrast, group, style, out);
   if (contrast.num_missing > 0) {
     out += fmt::format("{} of {} points have not run yet; the same sweep command goes on.\n",

@@ -2,12 +2,18 @@
 //
 // Each law is met by independent replications; a figure must lie within the 99.9 % interval of
 // their mean around the closed form. SPARSESERVE_QUEUEING_CUSTOMERS sets the customers of one
-// replication (scripts/trust: more). Properties of the report: the largest relative error, and how
-// many 95 % intervals (one per replication, of batch means) hold the truth.
+// replication (scripts/trust: more). Properties of the report: the largest relative error of such
+// a mean over all replications, where it is and its standard error, and how many 95 % intervals
+// (one per replication, of batch means) hold the truth.
+//
+// Not met, because the engine has nothing that obeys them: M/M/k/K and Erlang B, since no request
+// is turned away for load; and processor sharing of the link, whose copies run one after the
+// other in a lane. A batch shares the GPU: processor_sharing_test.cc.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdlib>
+#include <sstream>
 
 #include "sim/core/rng.h"
 #include "tests/analytic/served_queue.h"
@@ -17,6 +23,11 @@ namespace {
 
 constexpr std::uint64_t kReplications = 10;
 constexpr double kT999 = 4.78;  // 99.9 % quantile of t, 9 degrees of freedom, two-sided
+// With 10 million customers the standard error of the mean wait in M/M/1 at rho 0.9 is still
+// 0.66 %: its asymptotic variance is rho (2 + 5 rho - 4 rho^2 + rho^3) / (1 - rho)^4 / mu^2
+// (Whitt, Management Science 1989). At that load four times as many replications halve it.
+constexpr std::uint64_t kReplicationsAtHighLoad = 40;
+constexpr double kT999AtHighLoad = 3.56;  // 39 degrees of freedom
 constexpr std::size_t kBatches = 20;
 constexpr double kT95 = 2.093;   // 95 %, 19 degrees of freedom
 constexpr double kMean = 0.010;  // s of service
@@ -47,12 +58,14 @@ class QueueingLawsTest : public ::testing::Test {
   static double Wait(const metrics::RequestRecord& r) { return (r.scheduled - r.arrival).value(); }
 
   // Serves random customers, leaves out the first tenth, and compares the mean of `figure`.
-  void Check(const std::string& law, double arrival_rate, const Draw& service, double expected,
-             const QueueConfig& config = {}, const Figure& figure = Wait) {
+  // `rho` is the load of each server.
+  void Check(const std::string& law, double rho, double arrival_rate, const Draw& service,
+             double expected, const QueueConfig& config = {}, const Figure& figure = Wait) {
+    const bool high = rho > 0.85;
     std::vector<double> means;
-    for (std::uint64_t replication = 0; replication < kReplications; ++replication) {
+    while (means.size() < (high ? kReplicationsAtHighLoad : kReplications)) {
       const std::vector<double> values =
-          Replicate(law, arrival_rate, service, config, figure, replication);
+          Replicate(law, arrival_rate, service, config, figure, means.size());
       std::vector<double> batches(kBatches);
       const std::size_t size = values.size() / kBatches;
       for (std::size_t i = 0; i < size * kBatches; ++i)
@@ -62,16 +75,23 @@ class QueueingLawsTest : public ::testing::Test {
       ++intervals_;
       covered_ += std::abs(own.mean - expected) <= own.half ? 1 : 0;
     }
-    const Interval all = IntervalOf(means, kT999);
+    customers_ += static_cast<std::int64_t>(means.size()) * Customers();
+    const double t = high ? kT999AtHighLoad : kT999;
+    const Interval all = IntervalOf(means, t);
     EXPECT_NEAR(all.mean, expected, all.half) << law;
     const double error = std::abs(all.mean / expected - 1);
     EXPECT_LE(error, 0.1) << law;
-    worst_ = std::max(worst_, error);
-    customers_ += static_cast<std::int64_t>(kReplications) * Customers();
+    if (error >= worst_) {
+      worst_ = error;
+      worst_law_ = law;
+      worst_standard_error_ = all.half / t / expected;
+    }
   }
 
   void TearDown() override {
     RecordProperty("max_relative_error", std::to_string(worst_));
+    RecordProperty("worst_law", worst_law_);
+    RecordProperty("worst_standard_error", std::to_string(worst_standard_error_));
     RecordProperty("covered", std::to_string(covered_));
     RecordProperty("intervals", std::to_string(intervals_));
     RecordProperty("customers", std::to_string(customers_));
@@ -99,7 +119,8 @@ class QueueingLawsTest : public ::testing::Test {
     return values;
   }
 
-  double worst_ = 0;
+  double worst_ = 0, worst_standard_error_ = 0;
+  std::string worst_law_;
   std::int64_t covered_ = 0, intervals_ = 0, customers_ = 0;
 };
 
@@ -107,15 +128,17 @@ double Exponential(RandomStream& random) { return random.Exponential(kMean); }
 double Constant(RandomStream&) { return kMean; }
 
 std::string Name(const char* law, double rho) {
-  return std::string(law) + " at rho " + std::to_string(rho);
+  std::ostringstream text;
+  text << law << " at rho " << rho;
+  return text.str();
 }
 
 // Wq = rho / (mu - lambda), W = 1 / (mu - lambda).
 TEST_F(QueueingLawsTest, MM1) {
   for (const double rho : {0.3, 0.6, 0.8, 0.9}) {
     const double mu = 1 / kMean, lambda = rho * mu;
-    Check(Name("M/M/1 wait", rho), lambda, Exponential, rho / (mu - lambda));
-    Check(Name("M/M/1 time in system", rho), lambda, Exponential, 1 / (mu - lambda), {},
+    Check(Name("M/M/1 wait", rho), rho, lambda, Exponential, rho / (mu - lambda));
+    Check(Name("M/M/1 time in system", rho), rho, lambda, Exponential, 1 / (mu - lambda), {},
           [](const auto& r) { return (r.finish - r.arrival).value(); });
   }
 }
@@ -124,7 +147,7 @@ TEST_F(QueueingLawsTest, MM1) {
 TEST_F(QueueingLawsTest, MM1WaitsLongerThan) {
   const double rho = 0.7, mu = 1 / kMean, lambda = rho * mu;
   for (const double t : {0.0, 0.010, 0.040}) {
-    Check("M/M/1 wait beyond " + std::to_string(t), lambda, Exponential,
+    Check("M/M/1 wait beyond " + std::to_string(t) + " s", rho, lambda, Exponential,
           rho * std::exp(-(mu - lambda) * t), {},
           [t](const auto& r) { return QueueingLawsTest::Wait(r) > t ? 1.0 : 0.0; });
   }
@@ -137,7 +160,7 @@ double PollaczekKhinchine(double rho, double square_mean) {
 
 TEST_F(QueueingLawsTest, MD1) {
   for (const double rho : {0.3, 0.6, 0.8, 0.9}) {
-    Check(Name("M/D/1", rho), rho / kMean, Constant, PollaczekKhinchine(rho, kMean * kMean));
+    Check(Name("M/D/1", rho), rho, rho / kMean, Constant, PollaczekKhinchine(rho, kMean * kMean));
   }
 }
 
@@ -145,7 +168,7 @@ TEST_F(QueueingLawsTest, MD1) {
 TEST_F(QueueingLawsTest, MG1TwoPoint) {
   for (const double rho : {0.3, 0.6, 0.8}) {
     Check(
-        Name("M/G/1 two-point", rho), rho / kMean,
+        Name("M/G/1 two-point", rho), rho, rho / kMean,
         [](RandomStream& random) { return random.Uniform() < 0.9 ? 0.002 : 0.082; },
         PollaczekKhinchine(rho, 0.9 * 0.002 * 0.002 + 0.1 * 0.082 * 0.082));
   }
@@ -156,7 +179,7 @@ TEST_F(QueueingLawsTest, MG1Lognormal) {
   const double sigma = std::sqrt(std::log(2.0));
   for (const double rho : {0.3, 0.6, 0.8}) {
     Check(
-        Name("M/G/1 lognormal", rho), rho / kMean,
+        Name("M/G/1 lognormal", rho), rho, rho / kMean,
         [sigma](RandomStream& random) {
           return kMean * std::exp(random.Normal(0, sigma) - sigma * sigma / 2);
         },
@@ -176,7 +199,7 @@ double RoundRobinWait(int k, double rho) {
 TEST_F(QueueingLawsTest, RoundRobinIsGIM1WithErlangGaps) {
   for (const int k : {2, 4}) {
     for (const double rho : {0.6, 0.8}) {
-      Check(Name(k == 2 ? "E2/M/1" : "E4/M/1", rho), k * rho / kMean, Exponential,
+      Check(Name(k == 2 ? "E2/M/1" : "E4/M/1", rho), rho, k * rho / kMean, Exponential,
             RoundRobinWait(k, rho), {k, "round-robin"});
     }
   }
@@ -191,11 +214,19 @@ double CentralQueueWait(int k, double rho) {
   return waits * kMean / (k * (1 - rho));
 }
 
-// With one replica the router has no choice, and Erlang C is M/M/1. Replicas have queues of their
-// own, so that M/M/k, one queue for all, is a bound: joining the shortest queue waits longer than
-// that, and shorter than in turn.
+TEST_F(QueueingLawsTest, CentralQueueIsMMk) {
+  EXPECT_NEAR(CentralQueueWait(1, 0.6), 0.6 * kMean / (1 - 0.6), 1e-12);  // Erlang C is M/M/1
+  for (const int k : {2, 4}) {
+    for (const double rho : {0.6, 0.8, 0.9}) {
+      Check(Name(k == 2 ? "M/M/2" : "M/M/4", rho), rho, k * rho / kMean, Exponential,
+            CentralQueueWait(k, rho), {k, "central-queue"});
+    }
+  }
+}
+
+// With "least-loaded", replicas have queues of their own, so that M/M/k, one queue for all, is a
+// bound: joining the shortest queue waits longer than that, and shorter than in turn.
 TEST_F(QueueingLawsTest, LeastLoadedLiesBetweenErlangCAndRoundRobin) {
-  EXPECT_NEAR(CentralQueueWait(1, 0.6), 0.6 * kMean / (1 - 0.6), 1e-12);
   for (const double rho : {0.6, 0.8}) {
     RandomStream random(17, Name("JSQ", rho));
     std::vector<SimTime> arrivals;
@@ -223,7 +254,7 @@ TEST_F(QueueingLawsTest, LeastLoadedLiesBetweenErlangCAndRoundRobin) {
 TEST_F(QueueingLawsTest, IterationsThatTakeEverybody) {
   for (const double load : {0.5, 2.0, 8.0}) {  // lambda S
     const double idle = std::exp(-load) / load, busy = idle > 0 ? 1 / (1 + idle) : 1;
-    Check(Name("batch service", load), load / kMean, Constant, busy * kMean / 2,
+    Check(Name("batch service", load), 0, load / kMean, Constant, busy * kMean / 2,
           {.max_requests = 1000});
   }
 }

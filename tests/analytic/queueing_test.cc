@@ -6,8 +6,8 @@
 namespace sparseserve::serving {
 namespace {
 
-ServiceTime Constant(double seconds) {
-  return [seconds](std::int64_t) { return Seconds(seconds); };
+std::function<Seconds(std::int64_t)> Constant(double seconds) {
+  return [seconds](std::int64_t /*id*/) { return Seconds(seconds); };
 }
 
 std::vector<SimTime> Every(std::int64_t gap_ns, std::int64_t count) {

@@ -1,5 +1,5 @@
-// Single-token requests through the real engine, replicas and scheduler; only the executor is a
-// stub: an iteration takes what the caller says. So closed forms of queueing theory apply.
+// Requests through the real engine, replicas and scheduler; only the executor is a stub: an
+// iteration takes what the caller says. So closed forms of queueing theory apply.
 #pragma once
 
 #include <functional>
@@ -12,8 +12,9 @@
 
 namespace sparseserve::serving {
 
-// The service time of an iteration whose first request has this id.
-using ServiceTime = std::function<Seconds(std::int64_t id)>;
+// How long an iteration takes that works on these requests.
+using ServiceTime =
+    std::function<Seconds(const IterationPlan& plan, const std::vector<RequestState>& table)>;
 
 class StubService : public Executor {
  public:
@@ -23,8 +24,7 @@ class StubService : public Executor {
   IterationResult Execute(SimTime, const IterationPlan& plan,
                           const std::vector<RequestState>& table) override {
     IterationResult result;
-    const RequestIndex first = plan.prefills.front().request;
-    result.time.duration = result.time.compute = time_(table[static_cast<std::size_t>(first)].id);
+    result.time.duration = result.time.compute = time_(plan, table);
     return result;
   }
   SimTime SavesDone() const override { return SimTime(); }
@@ -40,7 +40,7 @@ struct QueueConfig {
   std::int64_t max_requests = 1;  // served at once by one server
 };
 
-inline metrics::Collector Serve(const std::vector<SimTime>& arrivals, const ServiceTime& service,
+inline metrics::Collector Serve(Requests requests, const ServiceTime& service,
                                 const QueueConfig& config = {}) {
   scheduler::KvGeometry geometry;
   geometry.num_layers = geometry.heads = 1;
@@ -56,13 +56,26 @@ inline metrics::Collector Serve(const std::vector<SimTime>& arrivals, const Serv
         std::make_unique<scheduler::PagedMemory>(geometry, Bytes(1 << 20) * config.max_requests),
         std::make_unique<StubService>(service), collector));
   }
+  FixedStream stream(std::move(requests));
+  Engine engine(std::move(replicas), MakeRouter(config.router, config.max_requests), stream,
+                collector);
+  engine.Run();
+  return collector;
+}
+
+// One token each, so that an iteration is a service, whose time is told by the request's id.
+inline metrics::Collector Serve(const std::vector<SimTime>& arrivals,
+                                const std::function<Seconds(std::int64_t id)>& service,
+                                const QueueConfig& config = {}) {
   Requests requests;
   for (const SimTime at : arrivals)
     requests.push_back({static_cast<std::int64_t>(requests.size()), at, Tokens(16), Tokens(1)});
-  FixedStream stream(std::move(requests));
-  Engine engine(std::move(replicas), MakeRouter(config.router, 1), stream, collector);
-  engine.Run();
-  return collector;
+  return Serve(
+      std::move(requests),
+      [&service](const IterationPlan& plan, const std::vector<RequestState>& table) {
+        return service(table[static_cast<std::size_t>(plan.prefills.front().request)].id);
+      },
+      config);
 }
 
 }  // namespace sparseserve::serving

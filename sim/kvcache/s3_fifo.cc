@@ -5,15 +5,15 @@
 // was touched more than once, else out, leaving a ghost. Otherwise the main queue's oldest goes: to
 // its young end with one touch less if it has any, else out. Touches count up to three.
 //
-// Lazy: a TouchCounter with limit 3. The ghost queue is a number per unit, the running count of
+// Touches are those of a TouchCounter. The ghost queue is a number per unit, the running count of
 // ghosts when it became one; it is remembered while fewer ghosts than nine tenths of HBM's slots
 // came after it (the paper's own form of the queue; a ghost that was hit still takes up its place).
 // Pinned units are passed over and stay where they are. When one queue holds nothing evictable the
 // other gives. Amortised O(1) per load, counted touch and eviction.
 #include "sim/core/check.h"
-#include "sim/kvcache/node_ring.h"
 #include "sim/kvcache/policies.h"
 #include "sim/kvcache/touch_counter.h"
+#include "sim/kvcache/unit_queue.h"
 
 namespace sparseserve::kvcache {
 namespace {
@@ -22,124 +22,153 @@ class S3Fifo final : public EvictionPolicy {
  public:
   explicit S3Fifo(const CacheState& state)
       : state_(state),
-        small_(static_cast<Node>(state.num_slots)),
-        main_(small_ + 1),
+        small_(lives_, state.num_slots),
+        main_(lives_, state.num_slots),
         ghost_capacity_(static_cast<std::uint64_t>(state.num_slots) * 9 / 10),
-        touches_(state, 3),
-        owners_(static_cast<std::size_t>(state.num_slots)),
-        in_main_(static_cast<std::size_t>(state.num_slots), 0) {
-    queues_.Resize(main_ + 1);
-    queues_.MakeSentinel(small_);
-    queues_.MakeSentinel(main_);
-  }
+        touches_(state) {}
 
-  void OnSelect(GroupIndex group, std::span<const Unit> added,
-                std::span<const Unit> removed) override {
-    touches_.OnSelect(group, added, removed);
+  void OnSelect(GroupIndex group, std::span<const Unit>, std::span<const Unit>) override {
+    touches_.OnSelect(group);
   }
-  void OnLoad(GroupIndex group, std::span<const Unit> units) override {
-    for (const Unit unit : units) {
-      const Slot slot = state_.groups[group].slot_of[unit];
-      owners_[slot] = {group, unit};
-      Enter(slot, TakeGhost(owners_[slot]));
-      touches_.Set(owners_[slot], 0);
+  void OnLoad(GroupIndex index, std::span<const Unit> units) override {
+    if (static_cast<std::size_t>(index) >= members_.size()) members_.resize(index + 1);
+    Members& members = members_[index];
+    touches_.Resize(index);
+    const std::uint32_t life = lives_.Of(index);
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      if (i + kAhead < units.size()) PrefetchGhost(members.ghosts, units[i + kAhead]);
+      const bool to_main = TakeGhost(members.ghosts, units[i]);
+      ++(to_main ? members.num_main : members.num_small);
+      ++(to_main ? num_main_ : num_small_);
+      (to_main ? main_ : small_).PushBack({{index, units[i]}, life});
+      touches_.Set({index, units[i]}, 0);
     }
   }
   void OnCreate(GroupIndex group, std::span<const Unit> units) override { OnLoad(group, units); }
   void OnEnd(GroupIndex group) override {
-    ForEachSlot(state_.groups[group], [&](Slot slot) { Leave(slot); });
-    if (static_cast<std::size_t>(group) < ghosts_.size()) ghosts_[group].clear();
+    lives_.End(group);
+    touches_.End(group);
+    if (static_cast<std::size_t>(group) >= members_.size()) return;
+    num_small_ -= members_[group].num_small;
+    num_main_ -= members_[group].num_main;
+    members_[group] = {};
   }
 
   void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
-    // Behind these two stand only pinned units: a batch passes over each of them once.
-    Node next_small = queues_.next(small_);
-    Node next_main = queues_.next(main_);
+    new_ghosts_.clear();
     for (; count > 0; --count) {
       const bool small_first = num_small_ * 10 >= num_small_ + num_main_;
       // Emptying the small queue may fill the main one: hence main is asked again.
-      const bool done = (!small_first && EvictFromMain(next_main, victims)) ||
-                        EvictFromSmall(next_small, victims) || EvictFromMain(next_main, victims);
+      const bool done = (!small_first && EvictFromMain(victims)) || EvictFromSmall(victims) ||
+                        EvictFromMain(victims);
       SPARSESERVE_CHECK(done, "too little is evictable");
     }
+    small_.Return();
+    main_.Return();
+    LeaveGhosts();
+  }
+
+  void Audit() const override {
+    SPARSESERVE_CHECK(small_.CountUnits() == num_small_ && main_.CountUnits() == num_main_ &&
+                          num_small_ + num_main_ == state_.num_resident,
+                      "the queues and their counts disagree");
   }
 
  private:
-  using Node = NodeRing::Node;
+  static constexpr std::size_t kAhead = 24;  // units between a fetch and the use of what it got
+  struct Members {
+    std::int64_t num_small = 0, num_main = 0;  // units of the group in either queue
+    std::vector<std::uint64_t> ghosts;         // per unit; 0: none
+  };
 
-  void Enter(Slot slot, bool to_main) {
-    in_main_[slot] = to_main;
-    queues_.InsertBefore(slot, to_main ? main_ : small_);
-    ++(to_main ? num_main_ : num_small_);
-  }
-  void Leave(Slot slot) {
-    queues_.Unlink(slot);
-    --(in_main_[slot] ? num_main_ : num_small_);
-  }
-  bool EvictFromSmall(Node& node, std::vector<UnitId>& victims) {
-    while (node != small_) {
-      const Slot slot = node;
-      node = queues_.next(node);
-      if (state_.pinned(owners_[slot])) continue;
-      const bool keep = touches_.Get(owners_[slot]) > 1;
-      Leave(slot);
-      if (keep) {
-        Enter(slot, true);
-        touches_.Set(owners_[slot], 0);
-        continue;
+  // Moves the hand to the oldest unit that is not pinned; those before it are laid aside, so that a
+  // batch of evictions passes over each of them once. False when there is none.
+  bool FindNext(UnitQueue& queue) {
+    while (!queue.AtEnd()) {
+      if (const UnitId ahead = queue[queue.hand() + kAhead].id; ahead.group >= 0) {
+        touches_.Prefetch(ahead);
       }
-      LeaveGhost(owners_[slot]);
-      victims.push_back(owners_[slot]);
-      return true;
+      const QueuedUnit& entry = queue[queue.hand()];
+      if (lives_.IsGap(entry)) {
+        queue.TakeOut();
+      } else if (state_.pinned(entry.id)) {
+        queue.LayAside();
+      } else {
+        return true;
+      }
+    }
+    return false;
+  }
+  bool EvictFromSmall(std::vector<UnitId>& victims) {
+    while (FindNext(small_)) {
+      const QueuedUnit entry = small_[small_.hand()];
+      Members& members = members_[entry.id.group];
+      small_.TakeOut();
+      --num_small_;
+      --members.num_small;
+      if (touches_.Get(entry.id) <= 1) {
+        victims.push_back(entry.id);
+        new_ghosts_.push_back(entry.id);
+        return true;
+      }
+      ++num_main_;
+      ++members.num_main;
+      main_.PushBack(entry);
+      touches_.Set(entry.id, 0);
     }
     return false;
   }
   // False when the main queue holds nothing but pinned units.
-  bool EvictFromMain(Node& node, std::vector<UnitId>& victims) {
-    if (node == main_) node = queues_.next(main_);  // units may have come from the small queue
-    while (node != main_) {
-      const Slot slot = node;
-      node = queues_.next(node);
-      if (state_.pinned(owners_[slot])) continue;
-      const std::uint32_t touches = touches_.Get(owners_[slot]);
-      Leave(slot);
+  bool EvictFromMain(std::vector<UnitId>& victims) {
+    while (FindNext(main_)) {
+      const QueuedUnit entry = main_[main_.hand()];
+      main_.TakeOut();
+      const std::uint32_t touches = touches_.Get(entry.id);
       if (touches == 0) {
-        victims.push_back(owners_[slot]);
+        --num_main_;
+        --members_[entry.id.group].num_main;
+        victims.push_back(entry.id);
         return true;
       }
-      Enter(slot, true);
-      touches_.Set(owners_[slot], touches - 1);
-      if (node == main_) node = slot;  // only pinned units stand before it: it is the oldest again
+      main_.PushBack(entry);
+      touches_.Set(entry.id, touches - 1);
     }
     return false;
   }
 
-  void LeaveGhost(UnitId owner) {
-    if (static_cast<std::size_t>(owner.group) >= ghosts_.size()) ghosts_.resize(owner.group + 1);
-    std::vector<std::uint64_t>& ghosts = ghosts_[owner.group];
-    if (owner.unit >= ghosts.size()) ghosts.resize(state_.groups[owner.group].num_units(), 0);
-    ghosts[owner.unit] = ++num_ghosts_;
+  // What left the small queue in this batch becomes ghosts, in that order.
+  void LeaveGhosts() {
+    for (std::size_t i = 0; i < new_ghosts_.size(); ++i) {
+      if (i + kAhead < new_ghosts_.size()) {
+        const UnitId ahead = new_ghosts_[i + kAhead];
+        PrefetchGhost(members_[ahead.group].ghosts, ahead.unit);
+      }
+      const UnitId id = new_ghosts_[i];
+      std::vector<std::uint64_t>& ghosts = members_[id.group].ghosts;
+      if (id.unit >= ghosts.size()) ghosts.resize(state_.groups[id.group].num_units(), 0);
+      ghosts[id.unit] = ++num_ghosts_;
+    }
+  }
+  static void PrefetchGhost(const std::vector<std::uint64_t>& ghosts, Unit unit) {
+    if (unit < ghosts.size()) __builtin_prefetch(&ghosts[unit], 1);
   }
   // Whether the unit is remembered; it is forgotten by that.
-  bool TakeGhost(UnitId owner) {
-    if (static_cast<std::size_t>(owner.group) >= ghosts_.size()) return false;
-    std::vector<std::uint64_t>& ghosts = ghosts_[owner.group];
-    if (owner.unit >= ghosts.size() || ghosts[owner.unit] == 0) return false;
-    const bool remembered = num_ghosts_ - ghosts[owner.unit] < ghost_capacity_;
-    ghosts[owner.unit] = 0;
+  bool TakeGhost(std::vector<std::uint64_t>& ghosts, Unit unit) {
+    if (unit >= ghosts.size() || ghosts[unit] == 0) return false;
+    const bool remembered = num_ghosts_ - ghosts[unit] < ghost_capacity_;
+    ghosts[unit] = 0;
     return remembered;
   }
 
   const CacheState& state_;
-  const Node small_, main_;  // sentinels
-  NodeRing queues_;          // each from the oldest to the youngest
-  std::int64_t num_small_ = 0, num_main_ = 0;
+  GroupLives lives_;
+  UnitQueue small_, main_;
+  std::int64_t num_small_ = 0, num_main_ = 0;  // units
+  std::vector<Members> members_;               // per group
   const std::uint64_t ghost_capacity_;
-  std::uint64_t num_ghosts_ = 0;                    // ever
-  std::vector<std::vector<std::uint64_t>> ghosts_;  // per group and unit; 0: no ghost
+  std::uint64_t num_ghosts_ = 0;    // ever
+  std::vector<UnitId> new_ghosts_;  // of a batch of evictions
   TouchCounter touches_;
-  std::vector<UnitId> owners_;         // per slot
-  std::vector<std::uint8_t> in_main_;  // per slot
 };
 
 }  // namespace

@@ -4,14 +4,17 @@
 // differ in where a new unit goes: CLOCK puts it right behind the hand, where the hand comes last;
 // SIEVE puts it at the young end, so that the hand sifts the old ones while new ones queue behind.
 //
-// The reference bit is a TouchCounter with limit 1: a unit that stays selected has its bit set when
-// its group was used since the hand cleared it. A unit that is loaded starts unmarked: the touch
-// that caused the load is not a second use. The hand passes over pinned units without clearing.
-// Amortised O(1) per touch that marks (the hand clears at most what was marked) and per eviction.
+// The reference bit is a TouchCounter's count that is not zero. A unit that is loaded starts
+// unmarked: the touch that caused the load is not a second use. The hand passes over pinned units
+// without clearing. Amortised O(1) per touch that marks (the hand clears at most what was marked)
+// and per eviction.
+//
+// In an array (unit_queue.h) CLOCK's ring starts at the hand: what is spared or passed by goes from
+// the front to the back. SIEVE's hand moves, and what it passes by stays.
 #include "sim/core/check.h"
-#include "sim/kvcache/node_ring.h"
 #include "sim/kvcache/policies.h"
 #include "sim/kvcache/touch_counter.h"
+#include "sim/kvcache/unit_queue.h"
 
 namespace sparseserve::kvcache {
 namespace {
@@ -22,62 +25,78 @@ class SecondChance final : public EvictionPolicy {
  public:
   SecondChance(const CacheState& state, NewUnits new_units)
       : state_(state),
-        new_units_(new_units),
-        sentinel_(static_cast<NodeRing::Node>(state.num_slots)),
-        hand_(sentinel_),
-        owners_(static_cast<std::size_t>(state.num_slots)),
-        touched_(state, 1) {
-    queue_.Resize(sentinel_ + 1);
-    queue_.MakeSentinel(sentinel_);
-  }
+        is_ring_(new_units == NewUnits::kBehindHand),
+        queue_(lives_, state.num_slots),
+        touched_(state) {}
 
-  void OnSelect(GroupIndex group, std::span<const Unit> added,
-                std::span<const Unit> removed) override {
-    touched_.OnSelect(group, added, removed);
+  void OnSelect(GroupIndex group, std::span<const Unit>, std::span<const Unit>) override {
+    touched_.OnSelect(group);
   }
-  void OnLoad(GroupIndex index, std::span<const Unit> units) override {
-    const Group& group = state_.groups[index];
+  void OnLoad(GroupIndex group, std::span<const Unit> units) override {
+    touched_.Resize(group);
+    const std::uint32_t life = lives_.Of(group);
     for (const Unit unit : units) {
-      const Slot slot = group.slot_of[unit];
-      owners_[slot] = {index, unit};
-      queue_.InsertBefore(slot, new_units_ == NewUnits::kBehindHand ? hand_ : sentinel_);
-      touched_.Set(owners_[slot], 0);
+      queue_.PushBack({{group, unit}, life});
+      touched_.Set({group, unit}, 0);
     }
   }
   void OnCreate(GroupIndex group, std::span<const Unit> units) override { OnLoad(group, units); }
   void OnEnd(GroupIndex group) override {
-    ForEachSlot(state_.groups[group], [&](Slot slot) { Remove(slot); });
+    lives_.End(group);
+    touched_.End(group);
+    LeaveGaps();
   }
 
   void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
     SPARSESERVE_CHECK(count <= state_.num_resident, "too little is evictable");
     while (count > 0) {
-      const NodeRing::Node node = hand_;
-      if (node == sentinel_ || state_.pinned(owners_[node])) {
-        hand_ = queue_.next(node);
-      } else if (touched_.Get(owners_[node]) > 0) {
-        touched_.Set(owners_[node], 0);
-        hand_ = queue_.next(node);
+      if (queue_.AtEnd()) queue_.StartOver();
+      if (const UnitId ahead = queue_[queue_.hand() + kAhead].id; ahead.group >= 0) {
+        touched_.Prefetch(ahead);
+      }
+      const QueuedUnit entry = queue_[queue_.hand()];
+      if (lives_.IsGap(entry)) {
+        queue_.TakeOut();
+        continue;
+      }
+      if (!state_.pinned(entry.id)) {
+        if (touched_.Get(entry.id) == 0) {
+          queue_.TakeOut();
+          victims.push_back(entry.id);
+          --count;
+          continue;
+        }
+        touched_.Set(entry.id, 0);
+      }
+      if (is_ring_) {
+        queue_.TakeOut();
+        queue_.PushBack(entry);
       } else {
-        Remove(node);
-        victims.push_back(owners_[node]);
-        --count;
+        queue_.PassBy();
       }
     }
+    LeaveGaps();
+  }
+
+  void Audit() const override {
+    SPARSESERVE_CHECK(queue_.CountUnits() == state_.num_resident, "a unit is not in the queue");
   }
 
  private:
-  void Remove(NodeRing::Node node) {
-    if (hand_ == node) hand_ = queue_.next(node);
-    queue_.Unlink(node);
+  static constexpr std::size_t kAhead = 24;  // entries between a fetch and the look at what it got
+
+  // At the end of the queue the hand is where it starts over: what comes now lies behind it.
+  void LeaveGaps() {
+    while (!queue_.AtEnd() && lives_.IsGap(queue_[queue_.hand()])) {
+      queue_.TakeOut();
+    }
+    if (queue_.AtEnd() && !is_ring_) queue_.StartOver();
   }
 
   const CacheState& state_;
-  const NewUnits new_units_;
-  const NodeRing::Node sentinel_;  // between the youngest and the oldest
-  NodeRing::Node hand_;            // the next to look at; at the sentinel: the oldest
-  std::vector<UnitId> owners_;     // per slot
-  NodeRing queue_;                 // slots, from the oldest to the youngest
+  const bool is_ring_;
+  GroupLives lives_;
+  UnitQueue queue_;  // the next to look at is under its hand
   TouchCounter touched_;
 };
 

@@ -1,14 +1,11 @@
-// How often a resident unit was touched since it was last looked at, up to a small limit, without a
-// call per touch.
+// How often a resident unit was touched since its policy last set the count, up to three.
 //
-// Plain: every touch adds one to a saturating counter. Lazy: while a unit is selected, its touches
-// are the uses of its group since a stamp; when it leaves they are written down. Saturating sums of
-// ones may be grouped at will, so both forms agree whenever a policy looks.
+// A use of a group touches each of its selected units. Counts have two bits, and those of 64 units
+// lie side by side, so that a use adds one to all that are selected and resident 64 at a time.
+// Cost: 1/64 per unit of the group that is used. Memory: two bits per unit.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "sim/kvcache/cache_state.h"
@@ -17,60 +14,56 @@ namespace sparseserve::kvcache {
 
 class TouchCounter {
  public:
-  TouchCounter(const CacheState& state, std::uint32_t limit)
-      : state_(state), limit_(limit), records_(static_cast<std::size_t>(state.num_slots)) {}
+  static constexpr std::uint32_t kMax = 3;  // where counts saturate
 
-  // The group's use that has just been counted in the state touched `added`, and not `removed`.
-  void OnSelect(GroupIndex index, std::span<const Unit> added, std::span<const Unit> removed) {
-    const Group& group = state_.groups[index];
-    const std::uint32_t now = group.num_uses;
-    for (std::size_t i = 0; i < added.size(); ++i) {
-      Prefetch(group, added, i);
-      const Unit unit = added[i];
-      if (!group.resident(unit)) continue;
-      Record& record = records_[group.slot_of[unit]];
-      record = {Saturate(record.count + 1), now};
-    }
-    for (std::size_t i = 0; i < removed.size(); ++i) {
-      Prefetch(group, removed, i);
-      const Unit unit = removed[i];
-      if (!group.resident(unit)) continue;
-      Record& record = records_[group.slot_of[unit]];
-      record.count = Saturate(std::uint64_t{record.count} + (now - 1 - record.stamp));
+  explicit TouchCounter(const CacheState& state) : state_(state) {}
+
+  // The group was used.
+  void OnSelect(GroupIndex index) {
+    Resize(index);
+    const std::vector<UnitBits>& bits = state_.groups[index].bits;
+    std::vector<Counts>& counts = counts_[index];
+    for (std::size_t i = 0; i < bits.size(); ++i) {
+      const std::uint64_t touched = bits[i].selected & bits[i].resident;
+      const Counts old = counts[i];
+      counts[i].ones = (old.ones ^ touched) | (old.ones & old.twos);
+      counts[i].twos = old.twos | (old.ones & touched);
     }
   }
+  // Makes room for the counts of all units of the group. Called before Set of new ones.
+  void Resize(GroupIndex index) {
+    if (static_cast<std::size_t>(index) >= counts_.size()) counts_.resize(index + 1);
+    counts_[index].resize(state_.groups[index].bits.size());
+  }
+  void End(GroupIndex index) {
+    if (static_cast<std::size_t>(index) < counts_.size()) counts_[index] = {};
+  }
+
+  // REQUIRES: the unit is resident and its count was set when it became so.
   std::uint32_t Get(UnitId id) const {
-    const Group& group = state_.groups[id.group];
-    const Record record = records_[group.slot_of[id.unit]];
-    if (!group.selected(id.unit)) return record.count;
-    return Saturate(std::uint64_t{record.count} + (group.num_uses - record.stamp));
+    const Counts& counts = counts_[id.group][id.unit >> 6];
+    const std::uint32_t shift = id.unit & 63;
+    return (counts.ones >> shift & 1) | (counts.twos >> shift & 1) << 1;
   }
   void Set(UnitId id, std::uint32_t count) {
-    const Group& group = state_.groups[id.group];
-    records_[group.slot_of[id.unit]] = {count, group.num_uses};
+    Counts& counts = counts_[id.group][id.unit >> 6];
+    const std::uint32_t shift = id.unit & 63;
+    const std::uint64_t bit = std::uint64_t{1} << shift;
+    counts.ones = (counts.ones & ~bit) | std::uint64_t{count & 1} << shift;
+    counts.twos = (counts.twos & ~bit) | std::uint64_t{count >> 1} << shift;
+  }
+  // Fetches what Get and Set need, unless the unit has ceased to exist.
+  void Prefetch(UnitId id) const {
+    const std::vector<Counts>& counts = counts_[id.group];
+    if (id.unit >> 6 < counts.size()) __builtin_prefetch(&counts[id.unit >> 6], 1);
   }
 
  private:
-  static constexpr std::size_t kFar = 48;
-  static constexpr std::size_t kNear = 12;
-  struct Record {
-    std::uint32_t count = 0;
-    std::uint32_t stamp = 0;  // num_uses of the group at which `count` was right, while selected
+  struct Counts {
+    std::uint64_t ones = 0, twos = 0;  // the bits of 64 counts
   };
-  // Fetches the slot of a unit well ahead, and the record in it a little ahead of its use.
-  void Prefetch(const Group& group, std::span<const Unit> units, std::size_t i) const {
-    if (i + kFar < units.size()) __builtin_prefetch(&group.slot_of[units[i + kFar]]);
-    if (i + kNear >= units.size()) return;
-    const Unit unit = units[i + kNear];
-    if (group.resident(unit)) __builtin_prefetch(&records_[group.slot_of[unit]], 1);
-  }
-  std::uint32_t Saturate(std::uint64_t count) const {
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>(count, limit_));
-  }
-
   const CacheState& state_;
-  const std::uint32_t limit_;
-  std::vector<Record> records_;  // per slot
+  std::vector<std::vector<Counts>> counts_;  // per group and 64 units
 };
 
 }  // namespace sparseserve::kvcache

@@ -45,9 +45,9 @@ void SimulatedExecutor::EndDecode(RequestIndex index) {
 
 void SimulatedExecutor::CompleteSaves(SimTime now) {
   kvcache::SaveTicket saved = 0;
-  if (config_.saved_before != nullptr) {
-    if (num_iterations_ < config_.saved_before->size())
-      saved = (*config_.saved_before)[num_iterations_];
+  if (config_.imposed != nullptr) {
+    if (num_iterations_ < config_.imposed->saved_before.size())
+      saved = config_.imposed->saved_before[num_iterations_];
   } else {
     for (const PendingSave& save : pending_) {
       if (save.done > now) break;
@@ -103,8 +103,22 @@ IterationResult SimulatedExecutor::Execute(SimTime start, const IterationPlan& p
     timeline_->Add(Lane::kScheduler, "host", now(), now() + config_.host_overhead);
   elapsed_ += config_.host_overhead;
   result_.time.duration = elapsed_;
+  if (config_.imposed != nullptr) FollowClock();
   ++num_iterations_;
   return result_;
+}
+
+// The iteration ends when the measured one did. What the lanes have left to do by then is what they
+// had left at the predicted end: on the measured clock, a prediction that is too long would
+// otherwise pile up on them from iteration to iteration.
+void SimulatedExecutor::FollowClock() {
+  if (num_iterations_ >= config_.imposed->durations.size()) return;
+  result_.time.duration = config_.imposed->durations[num_iterations_];
+  const Seconds shift = result_.time.duration - elapsed_;
+  for (SimTime* at : {&h2d_free_, &d2h_free_, &scatter_free_, &saves_done_, &buffer_free_})
+    *at = *at + shift;
+  for (SimTime& saved : layer_saved_) saved = saved + shift;
+  for (PendingSave& save : pending_) save.done = save.done + shift;
 }
 
 SimulatedExecutor::LayerCost SimulatedExecutor::CostOf(const LayerRun& run, std::int64_t layer) {
@@ -364,7 +378,7 @@ void SimulatedExecutor::StallForSaves(SimTime until) {
     result_.time.save_stall += stall;
     elapsed_ += stall;
   }
-  if (config_.saved_before == nullptr) {
+  if (config_.imposed == nullptr) {
     CompleteSaves(until);
   } else if (!pending_.empty() && pending_.front().done <= until) {
     CompleteUpTo(pending_.front().ticket);

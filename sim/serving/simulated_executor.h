@@ -39,9 +39,9 @@ struct SimulatedExecutorConfig {
   bool layer_segmented = false;
   Seconds host_overhead;  // per iteration: scheduling, input preparation, sampling on the host
   BytesPerSecond duplex_bandwidth;  // both directions of the link together; 0: no limit but theirs
-  // What is saved when each iteration is planned, instead of what the predicted times say; may be
-  // null.
-  const std::vector<kvcache::SaveTicket>* saved_before = nullptr;
+  // A measured run to follow: its durations are the clock, and what it had saved at each plan is
+  // saved, whatever the predicted times say. May be null.
+  const MeasuredRun* imposed = nullptr;
 };
 
 class SimulatedExecutor : public Executor {
@@ -92,6 +92,7 @@ class SimulatedExecutor : public Executor {
   void IssueSave(const LayerCost& cost, std::int64_t layer, bool prefills);
   Seconds IssueLoad(std::int64_t loads, std::int64_t layer, SimTime ready);
   void StallForSaves(SimTime until);
+  void FollowClock();
   Seconds Take(cost::Estimate estimate);
   void Compute(Seconds duration, Seconds& share, const char* what, std::int64_t layer);
   SimTime now() const { return start_ + elapsed_; }

@@ -157,5 +157,27 @@ TEST(SimulatedExecutorTransferTest, SavesCompleteInOrderAndNotBeforeTheirTime) {
   EXPECT_LT(bench.executor.SavesDone(), SimTime() + r.time.duration + Seconds(0.001));
 }
 
+// On a measured clock that is faster than the predicted one, no lane may fall behind from iteration
+// to iteration: each ends with what it had left at the predicted end.
+TEST(SimulatedExecutorTransferTest, LanesDoNotPileUpOnAMeasuredClock) {
+  MeasuredRun run;
+  run.durations.assign(8, Seconds(1e-5));  // less than the saves alone
+  run.saved_before.assign(8, 0);
+  SimulatedExecutorConfig config = Config(kBudget);
+  config.imposed = &run;
+  Bench bench(config);
+  bench.AddDecoding(5000);
+  SimTime at;
+  for (kvcache::SaveTicket ticket = 1; ticket <= 8; ++ticket) {
+    const IterationResult r =
+        bench.executor.Execute(at, {.ticket = ticket, .decodes = {0}, .prefills = {}}, bench.table);
+    EXPECT_GT(r.d2h_busy, Seconds(1e-5));
+    EXPECT_EQ(r.time.duration, Seconds(1e-5));
+    EXPECT_EQ(r.time.save_stall, Seconds(0)) << ticket;
+    EXPECT_EQ(r.time.load_stall > Seconds(0), ticket == 1) << ticket;
+    at = at + r.time.duration;
+  }
+}
+
 }  // namespace
 }  // namespace sparseserve::serving

@@ -38,7 +38,7 @@ struct Terms {
 Terms TermsOf(std::string_view operation) {
   if (operation == "gemm") return {.per_item = false, .flop_rate = true};
   if (operation.starts_with("attention.")) return {.flop_rate = true};
-  if (operation == "iteration") return {.bandwidth = false};
+  if (operation.starts_with("host.")) return {.bandwidth = false};
   return {};
 }
 

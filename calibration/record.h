@@ -23,15 +23,33 @@ namespace sparseserve::calibration {
 inline constexpr std::string_view kSchema = "sparseserve-calibration/1";
 
 // The names a record may use. What the items and item bytes of each operation are: README.md.
-inline constexpr auto kOperationNames = std::to_array<std::string_view>(
-    {"h2d.memcpy", "h2d.batch", "h2d.flash", "h2d.bulk", "d2h.memcpy", "d2h.direct", "d2h.flash",
-     "cpu.scatter", "gemm", "attention.prefill", "attention.decode_full", "attention.decode_sparse",
-     "merge", "metadata", "score", "topk", "elementwise", "allreduce", "iteration"});
+inline constexpr auto kOperationNames = std::to_array<std::string_view>({"h2d.memcpy",
+                                                                         "h2d.batch",
+                                                                         "h2d.flash",
+                                                                         "h2d.bulk",
+                                                                         "d2h.memcpy",
+                                                                         "d2h.direct",
+                                                                         "d2h.flash",
+                                                                         "cpu.scatter",
+                                                                         "gemm",
+                                                                         "attention.prefill",
+                                                                         "attention.decode_full",
+                                                                         "attention.decode_sparse",
+                                                                         "merge",
+                                                                         "metadata",
+                                                                         "score",
+                                                                         "topk",
+                                                                         "elementwise",
+                                                                         "allreduce",
+                                                                         "host.iteration",
+                                                                         "host.select",
+                                                                         "host.attend"});
 inline constexpr auto kEfficiencyNames = std::to_array<std::string_view>(
     {"gemm.compute", "gemm.memory", "elementwise.memory", "attention.prefill.compute",
      "attention.prefill.memory", "attention.decode.compute", "attention.decode_full.memory",
      "attention.decode_sparse.memory", "score.memory", "allreduce.link"});
-inline constexpr auto kLatencyNames = std::to_array<std::string_view>({"kernel"});
+inline constexpr auto kLatencyNames =
+    std::to_array<std::string_view>({"kernel", "handover", "probe"});
 inline constexpr auto kSlowdownNames = std::to_array<std::string_view>(
     {"h2d.memcpy", "h2d.batch", "h2d.flash", "h2d.bulk", "d2h.memcpy", "d2h.direct", "d2h.flash"});
 inline constexpr auto kCountNames = std::to_array<std::string_view>({"cpu.scatter.threads"});

@@ -42,7 +42,7 @@ double CeilingOf(const MeasurementSet& set, const char* name) {
 // Device memory sees neither what crosses the link nor the host's own copies.
 bool IsOnDevice(std::string_view operation) {
   return !operation.starts_with("h2d.") && !operation.starts_with("d2h.") &&
-         operation != "cpu.scatter" && operation != "allreduce" && operation != "iteration";
+         operation != "cpu.scatter" && operation != "allreduce" && !operation.starts_with("host.");
 }
 
 // The factor from "relative to what was seen" to "relative to the machine's peak".

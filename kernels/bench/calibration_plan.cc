@@ -13,6 +13,7 @@
 #include "kernels/bench/refinement.h"
 #include "kernels/bench/rounds.h"
 #include "kernels/bench/timer.h"
+#include "kernels/speed_probe.h"
 #include "sim/core/rng.h"
 
 namespace sparseserve::bench {
@@ -36,6 +37,11 @@ constexpr std::size_t kMostFitted = 120;
 // One call may take this share of the budget: some hundred points are sampled several times.
 constexpr double kCallShare = 1.0 / 3000;
 constexpr int kRangeSteps = 6;
+// Cores that are shared with other machines change their speed within a millisecond; what runs on
+// them for longer meets the mean.
+constexpr Seconds kLeastSampleOnCores{1e-3};
+constexpr int kProbesPerRound = 10;
+const std::string kProbe = "latencies.probe";
 // Comparing the results of larger calls would take longer than timing them.
 constexpr Bytes kMostChecked{std::int64_t{256} << 20};
 
@@ -49,7 +55,17 @@ struct Operation {
   std::size_t num_extras = 0;
 };
 
+Seconds LeastSample(const kernels::Backend& backend) {
+  return backend.name() == "cpu" ? kLeastSampleOnCores : TimerOptions().least_sample;
+}
+
 std::string Percent(double fraction) { return std::to_string(std::lround(fraction * 100)) + " %"; }
+
+// With one digit behind the point.
+std::string Tenths(double value) {
+  const long tenths = std::lround(value * 10);
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
+}
 
 std::string Today() {
   const std::time_t now = std::time(nullptr);
@@ -69,7 +85,7 @@ class Calibration {
         workbench_(backend, options.model.value_or(DefaultModelShape(backend.name())),
                    options.pools.value_or(ChoosePoolSizes(backend, options.budget_s < kLargePools)),
                    options.ring, options.seed),
-        timer_(workbench_, {.warm = options.warm}),
+        timer_(workbench_, {.warm = options.warm, .least_sample = LeastSample(backend)}),
         rounds_(MakeSampler(), rule_),
         random_(options.seed) {
     for (OperationPlan& plan : PlanOperations(workbench_)) {
@@ -87,6 +103,7 @@ class Calibration {
       if (IsComplete(*point)) set.points.push_back(ToMeasurement(*point, rule_));
     }
     AddMemoryRates(set);
+    AddSpeed(set);
     set.provenance.clocks += "; the slowest round of samples took " + Percent(rounds_.Drift()) +
                              " longer than the fastest";
     return set;
@@ -211,6 +228,7 @@ class Calibration {
     while (has_time && !IsCancelled()) {
       Report(std::to_string(rounds_.points().size()) + " points");
       rounds_.Run(At(kPointsEnd));
+      SampleSpeed();
       has_time = Now() < At(kPointsEnd);
       // On a noisy machine medians get precise late or never; lines are worth more by then.
       if (can_refine && (rounds_.AllDone() || (IsSampled() && Now() < At(kRefineEnd)))) {
@@ -219,6 +237,21 @@ class Calibration {
       if (!can_refine && rounds_.AllDone()) return;
       timer_.FlushCaches();
     }
+  }
+
+  // The machine's speed while the points are sampled.
+  void SampleSpeed() {
+    if (!IsWanted(kProbe)) return;
+    if (!probe_) probe_.emplace(workbench_.backend());
+    for (int i = 0; i < kProbesPerRound; ++i) speed_.Add(probe_->Sample());
+  }
+
+  void AddSpeed(MeasurementSet& set) const {
+    if (!probe_) return;
+    set.values[kProbe] = {speed_.mean().value(), probe_->Describe() + ", mean of " +
+                                                     std::to_string(speed_.times.size()) +
+                                                     " samples beside the points, standard error " +
+                                                     Tenths(100 * speed_.standard_error()) + " %"};
   }
 
   // Whether every point has the samples that a verdict needs.
@@ -337,6 +370,8 @@ class Calibration {
   Rounds rounds_;
   CounterRng random_;
   std::vector<Operation> operations_;
+  std::optional<kernels::SpeedProbe> probe_;
+  kernels::SpeedSamples speed_;
 };
 
 }  // namespace

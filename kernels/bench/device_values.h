@@ -15,8 +15,8 @@ namespace sparseserve::bench {
 
 using Values = std::map<std::string, calibration::MeasuredValue>;
 
-// "ceilings.*", "latencies.kernel" and "counts.cpu.scatter.threads": those that
-// `wanted` says.
+// "ceilings.*", "latencies.kernel", "latencies.handover" and "counts.cpu.scatter.threads": those
+// that `wanted` says.
 Values MeasureCeilings(Workbench& workbench, Timer& timer, Seconds budget,
                        const std::function<bool(const std::string&)>& wanted);
 

@@ -6,15 +6,12 @@
 #include <fstream>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/device_facts.h"
 #include "kernels/cuda/shared_library.h"
 #include "kernels/pinned_pool.h"
 
 namespace sparseserve::kernels::cuda {
 namespace {
-
-std::string ToVersion(int version) {  // 13000 is 13.0
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
 
 std::string ReadPciBusId(int device) {
   char id[32] = {};
@@ -71,34 +68,23 @@ class Nvml {
 }  // namespace
 
 void SelectDevice(int device) {
-  int driver = 0;
-  int runtime = 0;
-  static_cast<void>(cudaDriverGetVersion(&driver));  // 0 where there is none
-  static_cast<void>(cudaRuntimeGetVersion(&runtime));
-  if (driver == 0) throw BackendUnavailable("backend cuda: no NVIDIA driver on this machine");
-  int num_devices = 0;
-  const cudaError_t error = cudaGetDeviceCount(&num_devices);
-  if (error == cudaErrorInsufficientDriver) {
-    throw BackendUnavailable("backend cuda: the driver supports CUDA " + ToVersion(driver) +
-                             ", this binary needs CUDA " + ToVersion(runtime));
+  DeviceFacts facts;
+  facts.device = device;
+  static_cast<void>(cudaDriverGetVersion(&facts.driver));  // 0 where there is none
+  static_cast<void>(cudaRuntimeGetVersion(&facts.runtime));
+  if (facts.driver != 0) {
+    const cudaError_t error = cudaGetDeviceCount(&facts.num_devices);
+    facts.is_insufficient_driver = error == cudaErrorInsufficientDriver;
+    facts.is_no_device = error == cudaErrorNoDevice;
+    if (error != cudaSuccess)
+      facts.error = std::string(cudaGetErrorName(error)) + ": " + cudaGetErrorString(error);
   }
-  if (error == cudaErrorNoDevice || (error == cudaSuccess && num_devices == 0)) {
-    throw BackendUnavailable("backend cuda: the driver finds no GPU");
+  std::string why = WhyUnusable(facts);
+  if (why.empty()) {
+    facts.capability = ReadComputeCapability(device);
+    why = WhyUnusable(facts);
   }
-  if (error != cudaSuccess) {
-    throw BackendUnavailable(std::string("backend cuda: ") + cudaGetErrorName(error) + ": " +
-                             cudaGetErrorString(error));
-  }
-  if (device < 0 || device >= num_devices) {
-    throw BackendUnavailable("backend cuda: no device " + std::to_string(device) + ", there are " +
-                             std::to_string(num_devices));
-  }
-  const int capability = ReadComputeCapability(device);
-  if (capability < 80) {
-    throw BackendUnavailable("backend cuda: device " + std::to_string(device) +
-                             " has compute capability " + std::to_string(capability / 10) + "." +
-                             std::to_string(capability % 10) + ", 8.0 is needed");
-  }
+  if (!why.empty()) throw BackendUnavailable(why);
   SPARSESERVE_CUDA_CHECK(cudaSetDevice(device));
 }
 
@@ -132,8 +118,8 @@ DeviceInfo DescribeDevice(int device) {
   const Nvml nvml(ReadPciBusId(device));
   DeviceInfo info;
   info.name = properties.name;
-  info.driver = nvml.ReadDriverVersion() + " (CUDA " + ToVersion(driver) + ")";
-  info.runtime = "CUDA " + ToVersion(runtime);
+  info.driver = nvml.ReadDriverVersion() + " (CUDA " + VersionText(driver) + ")";
+  info.runtime = "CUDA " + VersionText(runtime);
   info.clocks = nvml.ReadClocks();
   info.memory = Bytes(static_cast<std::int64_t>(properties.totalGlobalMem));
   info.cache = Bytes(properties.l2CacheSize);

@@ -28,6 +28,7 @@ CostModel::CostModel(const llm::Architecture& model, const hardware::Machine& ma
   builder.BuildLayers();
   builder.BuildAttention();
   builder.BuildTransfers();
+  builder.BuildHost();
 }
 
 Estimate CostModel::GemmTime(const Gemm& gemm, double weight_bytes, Tokens tokens) const {
@@ -145,6 +146,18 @@ Estimate CostModel::Scatter(Bytes bytes, Bytes block_bytes) const {
   SPARSESERVE_CHECK(block_bytes.value() > 0, "a fragment has bytes");
   const Work work{CeilDiv(bytes.value(), block_bytes.value()), block_bytes, bytes, Flops()};
   return scatter_.Time(work);
+}
+
+Estimate CostModel::HostIteration(std::int64_t requests) const {
+  return host_iteration_.Time(Work::Fragments(requests, Bytes(0)));
+}
+
+Estimate CostModel::HostSelect(std::int64_t units) const {
+  return host_select_.Time(Work::Fragments(units, Bytes(0)));
+}
+
+Estimate CostModel::HostAttend(std::int64_t units) const {
+  return host_attend_.Time(Work::Fragments(units, Bytes(0)));
 }
 
 double CostModel::ComputeSlowdown(LoadMethod method) const { return load_slowdown_[Index(method)]; }

@@ -12,7 +12,8 @@
 // MLA latent is held by every GPU).
 //
 // Not modelled: tile and wave quantisation of GEMMs, power capping, the imbalance of experts, the
-// all-reduce of scores when all GPUs share one choice, host overhead (the engine's).
+// all-reduce of scores when all GPUs share one choice, host work that the record does not hold
+// (engine.host_overhead).
 #pragma once
 
 #include <array>
@@ -80,6 +81,16 @@ class CostModel {
   double ComputeSlowdown(LoadMethod method) const;
   double ComputeSlowdown(SaveMethod method) const;
 
+  // --- the engine's own work on the host, where the record has it measured; otherwise none ---
+  // Between two iterations, with so many requests in the batch.
+  Estimate HostIteration(std::int64_t requests) const;
+  // In a layer that selects `units`, from the end of top-k: until a load can begin, and until
+  // attention can where nothing is loaded.
+  Estimate HostSelect(std::int64_t units) const;
+  Estimate HostAttend(std::int64_t units) const;
+  // From the end of a load until compute goes on.
+  Seconds handover() const { return handover_; }
+
   // What was used for each operation and where it comes from, for the result: "h2d.flash:
   // published, ...".
   std::vector<std::string> Provenance() const { return provenance_; }
@@ -129,6 +140,8 @@ class CostModel {
   double hidden_bytes_per_token_ = 0;
 
   Operation gemm_, prefill_, decode_full_, decode_sparse_, score_, topk_, allreduce_, scatter_;
+  Operation host_iteration_, host_select_, host_attend_;
+  Seconds handover_;
   std::array<Operation, 2> load_;  // by method
   std::array<Operation, 3> save_;
   std::array<double, 2> load_slowdown_{};

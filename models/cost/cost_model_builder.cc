@@ -264,6 +264,17 @@ void CostModel::Builder::BuildTransfers() {
   BuildScatter();
 }
 
+void CostModel::Builder::BuildHost() {
+  const auto build = [&](std::string_view name, Operation& operation) {
+    if (const Curve* curve = FindCurve(name)) operation = Operation(*curve, Limits());
+  };
+  build("host.iteration", cost_.host_iteration_);
+  build("host.select", cost_.host_select_);
+  build("host.attend", cost_.host_attend_);
+  if (record_.latencies.contains("handover"))
+    cost_.handover_ = Seconds(Get(record_.latencies, "latencies", "handover"));
+}
+
 void CostModel::Builder::BuildScatter() {
   const hardware::Host& host = machine_.host;
   const double active = Real(config_.gpus_sharing_host);

@@ -24,6 +24,7 @@ class CostModel::Builder {
   void BuildLayers();
   void BuildAttention();
   void BuildTransfers();
+  void BuildHost();
 
  private:
   using ValueMap = std::map<std::string, calibration::Value, std::less<>>;

@@ -106,7 +106,7 @@ def goodput(rows, figure, model, setting, seeds, x_name="", x=None):
 def fig13(runs):
     for setting, values in SETTINGS.items():
         for model in MODELS:
-            seeds = 2 if setting == "default" and not runs.quick else 1
+            seeds = 3 if setting == "default" and not runs.quick else 1
             rows = runs.plan(f"fig13-{model}-{setting}", f"fig13-{model}.yaml", 120, 15, values, seeds)
             yield from goodput(rows, "fig13", model, setting, seeds)
 

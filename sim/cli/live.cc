@@ -1,7 +1,13 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <ctime>
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "sim/cli/command.h"
+#include "sim/cli/commit.h"  // written by commit.cmake
 #include "sim/cli/run_files.h"
 #include "sim/core/atomic_file.h"
 #include "sim/core/error.h"
@@ -29,9 +35,21 @@ constexpr const char* kUsage =
     "  predicted/   the simulation with a locality model fitted to the selections (or, when all "
     "KV\n"
     "               stays in HBM, without any)\n"
-    "with the files of simulate in each, and compare.{json,csv,md} in the last two. Calibrate "
-    "first,\n"
-    "with the same model: sparseserve calibrate --help.\n\n";
+    "with the files of simulate in each, and compare.{json,csv,md} in the last two. speed.json "
+    "says\n"
+    "how fast the machine was during the run against the calibration, by a reference operation "
+    "that\n"
+    "both sampled (kernels/speed_probe.h). The last two are then made once more for that speed, "
+    "all\n"
+    "operations slower or faster by that one factor: replayed_at_speed/, predicted_at_speed/. "
+    "These "
+    "show\n"
+    "what is wrong beside the machine's drift; the prediction is predicted/.\n\n"
+    "--repeat N serves all systems N times in turn (round-1/SYSTEM ...), so that differences "
+    "between\n"
+    "systems have an interval; scripts/live_results tells them. Calibrate first, with the same "
+    "model:\n"
+    "sparseserve calibrate --help.\n\n";
 constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve live configs/live/small.yaml --backend cpu\n"
@@ -42,7 +60,14 @@ struct LiveOptions {
   std::string out;
   RunFiles files;
   std::string backend;
-  bool real_time = true;
+  live::LiveConfig live;
+  std::int64_t rounds = 1;
+};
+
+// How fast the machine was during a run against its calibration.
+struct Speed {
+  double factor = 1;  // of all operation times; 1 where the record has no probe
+  std::string text;   // one line
 };
 
 live::LiveRecord Measure(const config::Experiment& experiment, std::size_t index,
@@ -62,8 +87,8 @@ live::LiveRecord Measure(const config::Experiment& experiment, std::size_t index
               [&](traces::RequestStream& requests, metrics::Collector& collector,
                   const serving::RunOptions& with_sinks) {
                 live::LiveResult result =
-                    live::RunLive(system, backend, options.real_time, requests, bounds,
-                                  experiment.slo, collector, with_sinks);
+                    live::RunLive(system, backend, options.live, requests, bounds, experiment.slo,
+                                  collector, with_sinks);
                 left = std::move(result.left);
                 return std::move(result.run);
               });
@@ -96,31 +121,104 @@ void FitLocality(const serving::RunResult& replayed, serving::SystemConfig& syst
   }
 }
 
+constexpr const char* kProbe = "probe";  // of the record's latencies
+
+std::string Today() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  return fmt::format("{:04}-{:02}-{:02}", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday);
+}
+
+// Who measured what, where and when, and how fast the machine was.
+Speed WriteSpeed(const config::Experiment& experiment, const live::LiveRecord& left,
+                 const calibration::Record& record, const kernels::Backend& backend,
+                 const std::string& directory) {
+  const auto& speed = left.speed;
+  const auto probe = record.latencies.find(kProbe);
+  const kernels::DeviceInfo device = backend.Describe();
+  const calibration::Provenance made = record.provenance.value_or(calibration::Provenance{});
+  nlohmann::ordered_json json = {{"experiment", experiment.name}, {"date", Today()},
+                                 {"commit", SPARSESERVE_COMMIT},  {"backend", backend.name()},
+                                 {"device", device.name},         {"driver", device.driver},
+                                 {"runtime", device.runtime},     {"record", record.name},
+                                 {"record_date", made.date},      {"record_commit", made.commit}};
+  const auto add = [&](const char* name, const kernels::SpeedSamples& samples) {
+    json[name] = {{"mean_s", samples.mean().value()},
+                  {"standard_error", samples.standard_error()},
+                  {"samples", samples.times.size()}};
+  };
+  Speed result;
+  if (probe == record.latencies.end()) {
+    result.text = "machine: the record " + record.name +
+                  " has no latencies.probe, so nothing is "
+                  "known about its speed then";
+    json["calibration_s"] = nullptr;
+    json["factor"] = nullptr;
+  } else {
+    // A run of a few iterations has no samples between them.
+    kernels::SpeedSamples all = speed.between;
+    if (all.times.size() < 10) {
+      for (const auto* around : {&speed.before, &speed.after})
+        all.times.insert(all.times.end(), around->times.begin(), around->times.end());
+    }
+    result.factor = all.mean().value() / probe->second.value;
+    result.text = fmt::format(
+        "machine: the reference operation took {:.4g} ms when {} was measured, {:.4g} ms during "
+        "the run (x {:.3f}, standard error {:.1f} %, {} samples), {:.4g} ms before, {:.4g} ms "
+        "after",
+        probe->second.value * 1e3, record.name, all.mean().value() * 1e3, result.factor,
+        all.standard_error() * 100, all.times.size(), speed.before.mean().value() * 1e3,
+        speed.after.mean().value() * 1e3);
+    json["calibration_s"] = probe->second.value;
+    json["factor"] = result.factor;
+  }
+  add("before", speed.before);
+  add("during", speed.between);
+  add("after", speed.after);
+  AtomicFile file(directory + "/speed.json");
+  file.Append(json.dump(2) + "\n");
+  file.Commit();
+  return result;
+}
+
 void RunOne(const config::Experiment& experiment, std::size_t index,
             const serving::WorkloadBounds& bounds, const LiveOptions& options,
-            kernels::Backend& backend, report::Progress& progress) {
+            const std::string& directory, kernels::Backend& backend, report::Progress& progress) {
   serving::SystemConfig system = experiment.systems[index];
-  const std::string directory = options.out + "/" + system.choice.name;
   const live::LiveRecord left =
       Measure(experiment, index, bounds, options, backend, directory, progress);
   const report::RunFigures measured = report::ReadRunFigures(directory + "/measured");
-  std::cout << "\n## " << system.choice.name << "\n";
-  const auto compare = [&](const std::string& name) {
-    const report::Comparison comparison =
-        report::Compare(measured, report::ReadRunFigures(directory + "/" + name));
-    std::cout << "\nmeasured (A) and " << name << " (B)\n\n" << report::ComparisonText(comparison);
-    report::WriteComparison(directory + "/" + name, comparison);
+  const Speed speed = WriteSpeed(experiment, left, system.calibration, backend, directory);
+  std::cout << "\n## " << system.choice.name << "\n\n" << speed.text << "\n";
+  // As calibrated, and with the machine as fast as it was.
+  const auto predict = [&](const std::string& name, const serving::MeasuredRun* imposed) {
+    serving::RunResult result;
+    for (const bool at_speed : {false, true}) {
+      if (at_speed && speed.factor == 1) continue;
+      const std::string called = name + (at_speed ? "_at_speed" : "");
+      serving::SystemConfig scaled = system;
+      if (at_speed) scaled.time_scale = speed.factor;
+      serving::RunResult run =
+          Predict(experiment, index, scaled, options.files, directory + "/" + called, imposed);
+      const report::Comparison comparison =
+          report::Compare(measured, report::ReadRunFigures(directory + "/" + called));
+      report::WriteComparison(directory + "/" + called, comparison);
+      std::cout << "\nmeasured (A) and " << name << " (B)"
+                << (at_speed ? fmt::format(", all operations x {:.3f}", speed.factor) : "")
+                << "\n\n"
+                << report::ComparisonText(comparison);
+      if (!at_speed) result = std::move(run);
+    }
+    return result;
   };
   if (system.choice.kv_home == serving::KvHome::kDram) {
     system.selection_trace = directory + "/measured/selection.trace";
-    const serving::RunResult replayed =
-        Predict(experiment, index, system, options.files, directory + "/replayed", &left.timing);
-    compare("replayed");
+    const serving::RunResult replayed = predict("replayed", &left.timing);
     system.selection_trace.clear();
     FitLocality(replayed, system);
   }
-  Predict(experiment, index, system, options.files, directory + "/predicted");
-  compare("predicted");
+  predict("predicted", nullptr);
 }
 
 po::options_description Options() {
@@ -129,6 +227,7 @@ po::options_description Options() {
       "set", Texts("KEY=VALUE"), "replace a value of the file (repeatable)")(
       "out", Text("DIR"), "directory for results (default: out/NAME of the experiment)")(
       "seed", Text("N"), "of all random streams, the weights among them")(
+      "repeat", Text("N", "1"), "serve all systems so many times, in turn")(
       "fast", "do not wait for arrivals while nothing runs")(
       "timeline", "also write timeline.json (Chrome trace events)")(
       "timeline-window", Text("BEGIN:END", "0s:30s"), "part of the run that the timeline shows");
@@ -141,8 +240,47 @@ LiveOptions ReadOptions(const po::variables_map& values) {
   options.files.timeline = values.count("timeline") != 0;
   ParseWindow(values["timeline-window"].as<std::string>(), options.files);
   options.backend = values["backend"].as<std::string>();
-  options.real_time = values.count("fast") == 0;
+  options.live = {.real_time = values.count("fast") == 0, .probe_speed = true};
+  options.rounds = ParseInteger(values["repeat"].as<std::string>(), "repeat", 1, 1000);
   return options;
+}
+
+// What a run takes at once is known before it starts; the operating system would only tell when it
+// is under way, by killing it.
+void CheckFits(const serving::SystemConfig& system, const kernels::Backend& backend) {
+  const serving::HbmBudget budget = serving::ComputeHbmBudget(system);
+  const bool offloads = system.choice.kv_home == serving::KvHome::kDram;
+  const Bytes dram = offloads ? serving::DramForKv(system) : Bytes(0);
+  const bool is_host = backend.name() == "cpu";  // "HBM" and DRAM are one memory
+  const kernels::DeviceInfo device = backend.Describe();
+  const Bytes host(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+  const auto check = [&](const std::string& parts, Bytes needed, const std::string& what,
+                         Bytes present) {
+    if (needed <= present) return;
+    throw InputError({.where = {},
+                      .key = "memory",
+                      .what = system.choice.name + " needs " + ToString(needed) + " (" + parts +
+                              "), " + what + " has " + ToString(present),
+                      .expected = "",
+                      .hint = "a smaller memory.kv_pool, memory.dram or model"});
+  };
+  const std::string in_hbm = "weights " + ToString(budget.weights) + ", KV " + ToString(budget.kv);
+  const std::string in_dram = "KV in DRAM " + ToString(dram);
+  if (is_host) {
+    check(in_hbm + ", " + in_dram, budget.weights + budget.kv + dram, device.name, device.memory);
+  } else {
+    check(in_hbm, budget.weights + budget.kv, device.name, device.memory);
+    check(in_dram, dram, "the host", host);
+  }
+}
+
+// A record that was measured elsewhere predicts another machine.
+void WarnOfOtherDevice(const calibration::Record& record, const kernels::Backend& backend) {
+  const std::string here = backend.Describe().name;
+  if (!record.provenance || record.provenance->device == here) return;
+  std::cerr << "warning: the record " << record.name << " was measured on '"
+            << record.provenance->device << "', this is '" << here
+            << "': see 'sparseserve calibrate --help'\n";
 }
 
 // Scales are questions to the simulation.
@@ -184,12 +322,25 @@ int Live(const Arguments& arguments) {
     config::CheckWarmup(experiment, bounds.num_requests);
     RefuseWhatIfs(experiment.systems.front());
     const auto backend = kernels::MakeBackend(run.backend, kernels::DefaultBackendConfig());
-    report::Progress progress(bounds.num_requests *
+    for (const serving::SystemConfig& system : experiment.systems) CheckFits(system, *backend);
+    report::Progress progress(bounds.num_requests * run.rounds *
                               static_cast<std::int64_t>(experiment.systems.size()));
-    for (std::size_t i = 0; i < experiment.systems.size(); ++i)
-      RunOne(experiment, i, bounds, run, *backend, progress);
+    for (std::int64_t round = 1; round <= run.rounds; ++round) {
+      const std::string parent =
+          run.out + (run.rounds > 1 ? "/round-" + std::to_string(round) : "");
+      for (std::size_t i = 0; i < experiment.systems.size(); ++i)
+        RunOne(experiment, i, bounds, run, parent + "/" + experiment.systems[i].choice.name,
+               *backend, progress);
+    }
+    WarnOfOtherDevice(experiment.systems.front().calibration, *backend);
   } catch (const InputError& error) {
     throw config::Locate(error, experiment.source);
+  } catch (const std::bad_alloc&) {
+    throw InputError({.where = {},
+                      .key = "memory",
+                      .what = "the memory of the machine does not hold the run",
+                      .expected = "",
+                      .hint = "a smaller memory.kv_pool, memory.dram or model"});
   } catch (const kernels::BackendUnavailable& error) {
     throw InputError({.where = {},
                       .key = "--backend",

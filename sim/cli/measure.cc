@@ -1,13 +1,19 @@
 #include "sim/cli/measure.h"
 
+#include <algorithm>
+
 #include "kernels/backend.h"
 #include "kernels/bench/calibration_plan.h"
+#include "kernels/bench/timer.h"
 #include "sim/cli/commit.h"  // written by commit.cmake
 #include "sim/core/error.h"
+#include "sim/live/host_bench.h"
 #include "sim/report/progress.h"
 
 namespace sparseserve::cli {
 namespace {
+
+constexpr double kLeastSeconds = 1;  // for the kernels
 
 bench::ModelShape ShapeOf(const llm::Architecture& model, const MeasureRequest& request) {
   bench::ModelShape shape = bench::DefaultModelShape(request.backend);
@@ -32,6 +38,27 @@ bench::ModelShape ShapeOf(const llm::Architecture& model, const MeasureRequest& 
   return shape;
 }
 
+// Its heads decide; the sizes are those of the harness where no model is given.
+llm::Architecture HostModel(const MeasureRequest& request) {
+  llm::Architecture model;
+  if (request.model) {
+    model = *request.model;
+    model.moe = {};
+    return model;
+  }
+  const bench::ModelShape shape = bench::DefaultModelShape(request.backend);
+  model.hidden_size = shape.hidden;
+  model.intermediate_size = shape.intermediate;
+  model.num_q_heads = shape.q_heads;
+  model.num_kv_heads = shape.kv_heads;
+  model.head_dim = shape.layout.head_dim;
+  model.vocab_size = shape.vocabulary;
+  const double bytes = shape.layout.type == kernels::ElementType::kFloat32 ? 4 : 2;
+  model.bytes_per_weight = model.bytes_per_embedding_weight = bytes;
+  model.bytes_per_kv_element = bytes;
+  return model;
+}
+
 }  // namespace
 
 calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
@@ -48,7 +75,16 @@ calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
   options.progress = [&](const std::string& what, double done) { progress.Show(what, done); };
   try {
     const auto backend = kernels::MakeBackend(request.backend, config);
-    return bench::MeasureDevice(*backend, options);
+    // Host work first: the pools of the harness are large. It takes a tenth of minutes.
+    constexpr Seconds kQuick{60};
+    const Seconds begin = bench::Now();
+    const std::vector<calibration::Measurement> host =
+        live::MeasureHostWork(*backend, HostModel(request), request.budget < kQuick,
+                              [&](double done) { progress.Show("host work", done / 10); });
+    options.budget_s = std::max(options.budget_s - (bench::Now() - begin).value(), kLeastSeconds);
+    calibration::MeasurementSet set = bench::MeasureDevice(*backend, options);
+    set.points.insert(set.points.end(), host.begin(), host.end());
+    return set;
   } catch (const kernels::BackendUnavailable& error) {
     throw InputError({{}, "--backend", error.what(), "", "measure on a machine that has it"});
   }

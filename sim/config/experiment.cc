@@ -365,8 +365,10 @@ Experiment LoadExperiment(Node root, const std::string& data_root, Schema* schem
   ReadMemory(reader, base);
   ReadFidelity(reader, base.fidelity);
   MapReader engine = reader.OptionalMap("engine", "the serving engine itself");
-  engine.Optional("host_overhead", base.host_overhead,
-                  {.doc = "host work per iteration that the GPU waits for; an assumption"});
+  engine.Optional(
+      "host_overhead", base.host_overhead,
+      {.doc = "host work per iteration that the GPU waits for, beside the record's host.*; "
+              "an assumption"});
   ReadServiceLevel(reader, experiment.slo);
   const Node* systems = root.Find("systems");
   if (systems != nullptr && systems->kind == NodeKind::kList && systems->items.empty()) {

@@ -34,6 +34,15 @@ SampleStatistics Summarize(std::vector<float>& values) {
   return s;
 }
 
+double TrimmedMean(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  values.resize(values.size() - values.size() / 20);
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
 namespace {
 
 // The order statistic of `rank`. REQUIRES: runs sorted by value.

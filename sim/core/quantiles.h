@@ -23,6 +23,10 @@ double Quantile(std::vector<float>& values, double q);
 // double, so the result is reproducible. Reorders `values` after summing.
 SampleStatistics Summarize(std::vector<float>& values);
 
+// The mean of all but the largest twentieth (rounded down); 0 for an empty sample. For times that
+// make up sums, less the rare ones in which something else ran.
+double TrimmedMean(std::vector<double> values);
+
 // A sample in which equal values come in a row: all requests of a batch have the same gap between
 // two tokens. Keeps 8 bytes a run.
 class RunLengthSample {

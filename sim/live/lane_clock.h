@@ -35,6 +35,8 @@ class LaneClock {
   void BeginTransfer(kernels::Lane lane);
   void EndTransfer(const char* name, std::int64_t layer);
   kernels::EventPtr last_transfer() const { return transfers_.back().end; }
+  kernels::EventPtr last_transfer_begin() const { return transfers_.back().begin; }
+  kernels::EventPtr last_mark() const { return intervals_.back().end; }
 
   // Waits for the compute lane and adds the iteration's times to `result`; copies that are still
   // under way are added to the result of a later iteration. `prefill_share` is that of shared

@@ -136,7 +136,8 @@ void LiveExecutor::StoreLate(std::int64_t layer) {
   clock_.Mark(Part::kCompute, "late store", layer);
 }
 
-void LiveExecutor::AttendDecodes(std::int64_t layer, const EventPtr& loaded) {
+void LiveExecutor::AttendDecodes(std::int64_t layer, const EventPtr& scored,
+                                 const EventPtr& loaded) {
   const std::int64_t heads = config_.geometry.heads;
   const bool choice = offloads() || config_.geometry.budget_blocks > 0;
   std::int64_t longest = 0;
@@ -171,6 +172,13 @@ void LiveExecutor::AttendDecodes(std::int64_t layer, const EventPtr& loaded) {
   const std::int32_t* last_tokens_table = Upload(last_tokens);
   if (loaded != nullptr) backend_.Wait(Lane::kCompute, loaded);
   clock_.MarkWait(Part::kLoadStall, loaded, layer);
+  if (batch_.num_choosing > 0 && sparse(layer) && batch_.pieces.empty()) {
+    std::int64_t units = 0;
+    for (const std::int32_t count : row_blocks) units += count;
+    host_waits_.push_back({units, scored,
+                           loaded != nullptr ? clock_.last_transfer_begin() : nullptr,
+                           clock_.last_mark()});
+  }
   if (offloads()) StoreLate(layer);
   backend_.DecodeAttention({.layout = layout_,
                             .num_requests = static_cast<std::int64_t>(batch_.decodes.size()),

@@ -92,7 +92,7 @@ LiveExecutor::LiveExecutor(const LiveExecutorConfig& config, kernels::Backend& b
                            const llm::Architecture& model, scheduler::PagedMemory* paged,
                            scheduler::OffloadMemory* offload, selection::SelectionModel* replay,
                            selection::SelectionTraceWriter* record, serving::Timeline* timeline,
-                           LiveRecord& left)
+                           kernels::SpeedProbe* probe, LiveRecord& left)
     : config_(Checked(config, backend, model)),
       backend_(backend),
       paged_(paged),
@@ -111,7 +111,8 @@ LiveExecutor::LiveExecutor(const LiveExecutorConfig& config, kernels::Backend& b
       clock_(backend),
       host_{{backend, Place::kHost}, {backend, Place::kHost}},
       device_(backend, Place::kDevice),
-      left_(left) {
+      left_(left),
+      probe_(probe) {
   const scheduler::KvGeometry& g = config.geometry;
   group_ = static_cast<std::int32_t>(model.num_q_heads / model.num_kv_heads);
   scale_ = static_cast<float>(1 / std::sqrt(static_cast<double>(model.head_dim)));
@@ -223,6 +224,7 @@ serving::IterationResult LiveExecutor::Execute(SimTime start, const IterationPla
                                                const std::vector<RequestState>& table) {
   // What the engine did since the last iteration, if it went on at once.
   const auto entered = start == last_end_ ? last_wall_ : Clock::now();
+  const bool at_once = start == last_end_;
   result_ = {};
   ticket_ = plan.ticket;
   Prepare(plan, table);
@@ -240,6 +242,11 @@ serving::IterationResult LiveExecutor::Execute(SimTime start, const IterationPla
   clock_.Harvest(start + Seconds(before.count()), work_.PrefillShare(), result_, timeline_);
   result_.time.host += Seconds(before.count());
   result_.time.duration += Seconds(before.count());
+  if (at_once && plan.prefills.empty()) {
+    left_.host.iterations.push_back(
+        {static_cast<std::int64_t>(plan.decodes.size()), Seconds(before.count())});
+  }
+  SampleHost();
   for (std::size_t row = 0; row < batch_.decodes.size(); ++row)
     left_.generated[At(batch_.decodes[row].request).id].push_back(
         sampled_host_.As<std::int32_t>()[row]);
@@ -247,9 +254,28 @@ serving::IterationResult LiveExecutor::Execute(SimTime start, const IterationPla
     left_.generated[At(batch_.completed[i]).id].push_back(
         sampled_host_.As<std::int32_t>()[batch_.decodes.size() + i]);
   left_.timing.durations.push_back(result_.time.duration);
+  SampleSpeed();
   last_end_ = start + result_.time.duration;
   last_wall_ = Clock::now();
   return result_;
+}
+
+void LiveExecutor::SampleSpeed() {
+  constexpr std::chrono::milliseconds kBetweenProbes{50};
+  if (probe_ == nullptr || Clock::now() - last_probe_ < kBetweenProbes) return;
+  left_.speed.between.Add(probe_->Sample());
+  last_probe_ = Clock::now();
+}
+
+void LiveExecutor::SampleHost() {
+  for (const HostWait& wait : host_waits_) {
+    if (wait.loading != nullptr) {
+      left_.host.selects.push_back({wait.units, backend_.Elapsed(wait.scored, wait.loading)});
+    } else {
+      left_.host.attends.push_back({wait.units, backend_.Elapsed(wait.scored, wait.ready)});
+    }
+  }
+  host_waits_.clear();
 }
 
 void LiveExecutor::Prepare(const IterationPlan& plan, const std::vector<RequestState>& table) {

@@ -33,6 +33,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/speed_probe.h"
 #include "models/selection/policy.h"
 #include "models/selection/selection_model.h"
 #include "models/selection/selection_trace.h"
@@ -67,24 +68,43 @@ struct LiveExecutorConfig {
   std::uint64_t seed = 1;
 };
 
+// Host work that compute waited for; `calibrate` makes curves of it (host_bench.h).
+struct HostSample {
+  std::int64_t items = 0;  // requests of the batch, or units that a layer selects
+  Seconds time;
+};
+struct HostSamples {
+  // Between two iterations that follow at once, the second without prefill: what a prompt's begin
+  // allocates is not the iteration's.
+  std::vector<HostSample> iterations;
+  // Of layers without prefill attention, from the end of top-k: until a load begins, and until
+  // attention can where there is none.
+  std::vector<HostSample> selects, attends;
+};
+
 // What a live run leaves behind beside its figures.
 struct LiveRecord {
   // Tokens of each request, by id of the trace.
   std::map<std::int64_t, std::vector<std::int32_t>> generated;
   serving::MeasuredRun timing;
+  HostSamples host;
+  struct {
+    kernels::SpeedSamples before, between, after;  // the iterations
+  } speed;
 };
 
 class LiveExecutor : public serving::Executor {
  public:
   // One of `paged` and `offload` is given. `replay` replaces what the scores say by its own choice;
-  // null: the scores decide. `record` is told every choice. These and the timeline may be null.
+  // null: the scores decide. `record` is told every choice. `probe` is sampled between iterations,
+  // off the clock. These and the timeline may be null.
   // All outlive the executor.
   // Throws InputError when the configuration cannot run live.
   LiveExecutor(const LiveExecutorConfig& config, kernels::Backend& backend,
                const llm::Architecture& model, scheduler::PagedMemory* paged,
                scheduler::OffloadMemory* offload, selection::SelectionModel* replay,
                selection::SelectionTraceWriter* record, serving::Timeline* timeline,
-               LiveRecord& left);
+               kernels::SpeedProbe* probe, LiveRecord& left);
   ~LiveExecutor() override;
 
   void BeginDecode(RequestIndex index, const scheduler::RequestState& request) override;
@@ -97,6 +117,11 @@ class LiveExecutor : public serving::Executor {
  private:
   using Clock = std::chrono::steady_clock;
   class ScoredSelection;  // what the scores of the layer under way say
+  // A layer whose compute lane waited for the host since `scored`.
+  struct HostWait {
+    std::int64_t units = 0;
+    kernels::EventPtr scored, loading, ready;  // `loading`: null without a load
+  };
   struct PendingSave {
     kvcache::SaveTicket ticket = 0;
     std::vector<kernels::EventPtr> events;
@@ -122,6 +147,8 @@ class LiveExecutor : public serving::Executor {
   void CutRegions(const PieceRows& rows, std::int64_t& fragments);
   void LeaveRun(const serving::LayerRun& run);
   void Sample();
+  void SampleHost();
+  void SampleSpeed();
 
   // --- a layer
   void RunLayer(std::int64_t layer);
@@ -137,7 +164,8 @@ class LiveExecutor : public serving::Executor {
   void AttendPrefills(std::int64_t layer);
   kernels::EventPtr SelectAndLoad(std::int64_t layer, const kernels::EventPtr& before);
   void StoreLate(std::int64_t layer);
-  void AttendDecodes(std::int64_t layer, const kernels::EventPtr& loaded);
+  void AttendDecodes(std::int64_t layer, const kernels::EventPtr& scored,
+                     const kernels::EventPtr& loaded);
   void WaitForOldestSave();
   void CompleteOldestSave();
 
@@ -184,6 +212,7 @@ class LiveExecutor : public serving::Executor {
 
   std::vector<std::unique_ptr<LiveRequest>> requests_;  // by index
   LiveRecord& left_;
+  kernels::SpeedProbe* probe_;
   std::unique_ptr<ScoredSelection> scored_;
   std::unique_ptr<selection::SelectionModel> recording_;
   selection::SelectionModel* chooser_ = nullptr;
@@ -195,6 +224,7 @@ class LiveExecutor : public serving::Executor {
   selection::SelectionDelta delta_;
   serving::IterationWork work_;
   serving::IterationResult result_;
+  std::vector<HostWait> host_waits_;            // of this iteration
   std::vector<PendingSave> pending_;            // oldest first
   std::vector<kernels::EventPtr> layer_saved_;  // by layer: saved by layer-segmented prefills
   kernels::EventPtr segment_copied_;            // segment_ may be written again
@@ -202,6 +232,7 @@ class LiveExecutor : public serving::Executor {
   kvcache::SaveTicket saved_ = 0;               // all saves up to it are complete
   SimTime last_end_;
   Clock::time_point last_wall_;
+  Clock::time_point last_probe_;
 };
 
 template <typename T>

@@ -141,7 +141,7 @@ void LiveExecutor::RunLayer(std::int64_t layer) {
   if (!batch_.decodes.empty()) scored = backend_.Record(Lane::kCompute);
   clock_.Mark(Part::kSelect, "select", layer);
   if (prefills) AttendPrefills(layer);
-  if (!batch_.decodes.empty()) AttendDecodes(layer, SelectAndLoad(layer, scored));
+  if (!batch_.decodes.empty()) AttendDecodes(layer, scored, SelectAndLoad(layer, scored));
   model_.OutputAndMlp(layer, attended_.data(), hidden_.data(), batch_.rows);
   clock_.Mark(Part::kCompute, "output and MLP", layer);
 }

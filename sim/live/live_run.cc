@@ -1,6 +1,7 @@
 #include "sim/live/live_run.h"
 
 #include <chrono>
+#include <optional>
 #include <thread>
 
 #include "sim/core/error.h"
@@ -9,6 +10,8 @@ namespace sparseserve::live {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int kSamplesAround = 30;  // of the speed, before and after the run
 
 // Holds events back until the wall clock has come to them. Iterations run in the wall time that the
 // engine's clock counts for them, so the two drift apart only while the engine itself works; what
@@ -48,12 +51,18 @@ void CheckConfig(const serving::SystemConfig& config) {
 
 }  // namespace
 
-LiveResult RunLive(const serving::SystemConfig& config, kernels::Backend& backend, bool real_time,
-                   traces::RequestStream& requests, const serving::WorkloadBounds& bounds,
-                   const metrics::ServiceLevel& slo, metrics::Collector& collector,
-                   serving::RunOptions options) {
+LiveResult RunLive(const serving::SystemConfig& config, kernels::Backend& backend,
+                   const LiveConfig& live, traces::RequestStream& requests,
+                   const serving::WorkloadBounds& bounds, const metrics::ServiceLevel& slo,
+                   metrics::Collector& collector, serving::RunOptions options) {
   CheckConfig(config);
   LiveResult result;
+  std::optional<kernels::SpeedProbe> probe;
+  if (live.probe_speed) probe.emplace(backend);
+  const auto sample = [&](kernels::SpeedSamples& samples) {
+    for (int i = 0; probe && i < kSamplesAround; ++i) samples.Add(probe->Sample());
+  };
+  sample(result.left.speed.before);
   // The replica, and with it the executor, ends with RunSimulation: the tokens are passed out as
   // they are produced.
   options.make_executor = [&](const serving::ReplicaView& view) {
@@ -69,11 +78,13 @@ LiveResult RunLive(const serving::SystemConfig& config, kernels::Backend& backen
         .longest_output = bounds.longest_output,
         .seed = config.seed};
     return std::make_unique<LiveExecutor>(executor, backend, config.model, view.paged, view.offload,
-                                          view.replay, view.record, view.timeline, result.left);
+                                          view.replay, view.record, view.timeline,
+                                          probe ? &*probe : nullptr, result.left);
   };
-  Pacer pacer(real_time);
+  Pacer pacer(live.real_time);
   options.pace = [&](SimTime at) { pacer.Wait(at); };
   result.run = serving::RunSimulation(config, requests, slo, collector, options);
+  sample(result.left.speed.after);
   return result;
 }
 

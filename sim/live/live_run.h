@@ -8,11 +8,11 @@
 namespace sparseserve::live {
 
 struct LiveConfig {
-  std::string backend = "cpu";
-  kernels::BackendConfig device;
   // Waits for the arrivals of the trace. False: while nothing runs, the clock jumps to the next
   // one.
   bool real_time = true;
+  // Takes samples of the machine's speed before, between and after the iterations, off the clock.
+  bool probe_speed = false;
 };
 
 struct LiveResult {
@@ -21,12 +21,11 @@ struct LiveResult {
   LiveRecord left;
 };
 
-// `real_time`: waits for the arrivals of the trace; otherwise the clock jumps to the next one while
-// nothing runs. `options`: as of a simulation; its executor and pace are replaced. Throws
+// `options`: as of a simulation; its executor and pace are replaced. Throws
 // InputError when the system cannot run live, DeviceError and std::bad_alloc from the backend.
-LiveResult RunLive(const serving::SystemConfig& config, kernels::Backend& backend, bool real_time,
-                   traces::RequestStream& requests, const serving::WorkloadBounds& bounds,
-                   const metrics::ServiceLevel& slo, metrics::Collector& collector,
-                   serving::RunOptions options);
+LiveResult RunLive(const serving::SystemConfig& config, kernels::Backend& backend,
+                   const LiveConfig& live, traces::RequestStream& requests,
+                   const serving::WorkloadBounds& bounds, const metrics::ServiceLevel& slo,
+                   metrics::Collector& collector, serving::RunOptions options);
 
 }  // namespace sparseserve::live

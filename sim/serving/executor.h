@@ -6,8 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "sim/core/units.h"
+#include "sim/kvcache/kv_cache.h"
 #include "sim/scheduler/request_state.h"
 
 namespace sparseserve::serving {
@@ -39,6 +41,14 @@ struct IterationResult {
   Bytes h2d_bytes;
   Bytes d2h_bytes;
   bool extrapolated = false;  // a cost left the range in which it was measured
+};
+
+// What a simulation needs to form the same batches as a measured run and to find the same blocks
+// saved; of one replica. The clock and the cache follow it, the parts of an iteration stay
+// predicted.
+struct MeasuredRun {
+  std::vector<Seconds> durations;                 // of the iterations
+  std::vector<kvcache::SaveTicket> saved_before;  // what was saved when each iteration was planned
 };
 
 class Executor {

@@ -45,9 +45,9 @@ void SimulatedExecutor::EndDecode(RequestIndex index) {
 
 void SimulatedExecutor::CompleteSaves(SimTime now) {
   kvcache::SaveTicket saved = 0;
-  if (config_.saved_before != nullptr) {
-    if (num_iterations_ < config_.saved_before->size())
-      saved = (*config_.saved_before)[num_iterations_];
+  if (config_.imposed != nullptr) {
+    if (num_iterations_ < config_.imposed->saved_before.size())
+      saved = config_.imposed->saved_before[num_iterations_];
   } else {
     for (const PendingSave& save : pending_) {
       if (save.done > now) break;
@@ -98,13 +98,25 @@ IterationResult SimulatedExecutor::Execute(SimTime start, const IterationPlan& p
     pending_.push_back({plan.ticket, saves_done_});
     if (std::has_single_bit(plan.ticket) && std::countr_zero(plan.ticket) % 2 == 0) cache_->Audit();
   }
-  result_.time.host = config_.host_overhead;
-  if (timeline_ != nullptr)
-    timeline_->Add(Lane::kScheduler, "host", now(), now() + config_.host_overhead);
-  elapsed_ += config_.host_overhead;
+  const auto requests = static_cast<std::int64_t>(plan.decodes.size() + plan.prefills.size());
+  WaitForHost(config_.host_overhead + Take(costs_.HostIteration(requests)), -1);
   result_.time.duration = elapsed_;
+  if (config_.imposed != nullptr) FollowClock();
   ++num_iterations_;
   return result_;
+}
+
+// The iteration ends when the measured one did. What the lanes have left to do by then is what they
+// had left at the predicted end: on the measured clock, a prediction that is too long would
+// otherwise pile up on them from iteration to iteration.
+void SimulatedExecutor::FollowClock() {
+  if (num_iterations_ >= config_.imposed->durations.size()) return;
+  result_.time.duration = config_.imposed->durations[num_iterations_];
+  const Seconds shift = result_.time.duration - elapsed_;
+  for (SimTime* at : {&h2d_free_, &d2h_free_, &scatter_free_, &saves_done_, &buffer_free_})
+    *at = *at + shift;
+  for (SimTime& saved : layer_saved_) saved = saved + shift;
+  for (PendingSave& save : pending_) save.done = save.done + shift;
 }
 
 SimulatedExecutor::LayerCost SimulatedExecutor::CostOf(const LayerRun& run, std::int64_t layer) {
@@ -127,6 +139,10 @@ SimulatedExecutor::LayerCost SimulatedExecutor::CostOf(const LayerRun& run, std:
       cost.select =
           Take(costs_.Score(decode.scored_blocks * geometry.heads, geometry.metadata_bytes)) +
           Take(costs_.TopK(decode.choosing_requests * geometry.heads, decode.widest_blocks));
+      const std::int64_t units =
+          CeilDiv(decode.selected_tokens.value(), geometry.block_tokens.value()) * geometry.heads;
+      cost.host_select = Take(costs_.HostSelect(units));
+      cost.host_attend = Take(costs_.HostAttend(units));
     }
   }
   if (cache_ != nullptr) AddSaveCost(run, cost);
@@ -189,8 +205,10 @@ void SimulatedExecutor::RunResident(const LayerRun& run) {
         (cost.projection + cost.output_mlp) * layers * cost.prefill_share;
     result_.time.prefill_attention += cost.prefill_attention * layers;
     result_.time.attention += attention;
+    result_.time.host += cost.host_attend * layers;
     elapsed_ += compute;
     elapsed_ += attention;
+    elapsed_ += cost.host_attend * layers;
     layer = end;
   }
 }
@@ -206,6 +224,8 @@ void SimulatedExecutor::DrawResident(const LayerCost& cost, std::int64_t begin, 
     draw(cost.projection, "projection", layer);
     draw(cost.select, "select", layer);
     draw(cost.prefill_attention, "prefill attention", layer);
+    timeline_->Add(Lane::kScheduler, "host", start_ + at, start_ + (at + cost.host_attend), layer);
+    at += cost.host_attend;
     draw(cost.decode_attention, kDecodeAttentionSlice, layer);
     draw(cost.output_mlp, "output and MLP", layer);
   }
@@ -230,12 +250,13 @@ void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool
   Compute(cost.projection, result_.time.compute, "projection", layer);
   IssueSave(cost, layer, prefills);
   Compute(cost.select, result_.time.compute, "select", layer);
+  const SimTime chosen = now();
   const std::int64_t loads = SelectAndLoad(layer, plan, table);
   SimTime loaded = now();
   Seconds prefill_attention = cost.prefill_attention;
   if (loads > 0) {
-    const Seconds load = IssueLoad(loads, layer, loadable);
-    loaded = h2d_free_;
+    const Seconds load = IssueLoad(loads, layer, std::max(loadable, now() + cost.host_select));
+    loaded = h2d_free_ + costs_.handover();
     prefill_attention +=
         std::min(load, prefill_attention) * (costs_.ComputeSlowdown(config_.load) - 1);
   }
@@ -247,6 +268,7 @@ void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool
     result_.time.load_stall += stall;
     elapsed_ += stall;
   }
+  WaitForHost(chosen + cost.host_attend - now(), layer);
   Compute(cost.decode_attention, result_.time.attention, kDecodeAttentionSlice, layer);
   Compute(cost.output_mlp, result_.time.compute, "output and MLP", layer);
   result_.time.prefill_compute += (cost.projection + cost.output_mlp) * cost.prefill_share;
@@ -364,11 +386,19 @@ void SimulatedExecutor::StallForSaves(SimTime until) {
     result_.time.save_stall += stall;
     elapsed_ += stall;
   }
-  if (config_.saved_before == nullptr) {
+  if (config_.imposed == nullptr) {
     CompleteSaves(until);
   } else if (!pending_.empty() && pending_.front().done <= until) {
     CompleteUpTo(pending_.front().ticket);
   }
+}
+
+void SimulatedExecutor::WaitForHost(Seconds duration, std::int64_t layer) {
+  if (duration <= Seconds(0)) return;
+  if (timeline_ != nullptr)
+    timeline_->Add(Lane::kScheduler, "host", now(), start_ + (elapsed_ + duration), layer);
+  result_.time.host += duration;
+  elapsed_ += duration;
 }
 
 void SimulatedExecutor::Compute(Seconds duration, Seconds& share, const char* what,

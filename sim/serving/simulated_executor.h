@@ -6,6 +6,7 @@
 //   compute  projection, score and top-k, prefill attention, [wait for the load], decode attention,
 //            output and MLP
 //   H2D      after top-k: the load of missed blocks
+//   host     after top-k: the cache is asked, loads are issued, tables of slots built
 //   D2H      after the projection: the save of the new K and V
 //   scatter  (FlashD2H) after its save: CPU threads move it from staging into DRAM blocks
 //
@@ -14,6 +15,8 @@
 // iteration before the last, and in layer-segmented prefill those of the layer before, whose KV
 // buffer is reused (save stall). H2D and D2H at once share the link's duplex bandwidth; transfers
 // that use SMs slow the compute beside them.
+//
+// The host's work is that of the record, where it has some, and `host_overhead` between iterations.
 //
 // Not modelled: contention inside HBM between copies and compute; kernel launch gaps beyond those
 // in the calibrated curves.
@@ -39,9 +42,9 @@ struct SimulatedExecutorConfig {
   bool layer_segmented = false;
   Seconds host_overhead;  // per iteration: scheduling, input preparation, sampling on the host
   BytesPerSecond duplex_bandwidth;  // both directions of the link together; 0: no limit but theirs
-  // What is saved when each iteration is planned, instead of what the predicted times say; may be
-  // null.
-  const std::vector<kvcache::SaveTicket>* saved_before = nullptr;
+  // A measured run to follow: its durations are the clock, and what it had saved at each plan is
+  // saved, whatever the predicted times say. May be null.
+  const MeasuredRun* imposed = nullptr;
 };
 
 class SimulatedExecutor : public Executor {
@@ -65,6 +68,7 @@ class SimulatedExecutor : public Executor {
     Seconds projection, select, prefill_attention, decode_attention, output_mlp;
     double prefill_share = 0;  // of the tokens
     Seconds save, scatter;
+    Seconds host_select, host_attend;  // since the end of `select`
     Bytes saved;
   };
   void CompleteUpTo(kvcache::SaveTicket ticket);
@@ -92,6 +96,8 @@ class SimulatedExecutor : public Executor {
   void IssueSave(const LayerCost& cost, std::int64_t layer, bool prefills);
   Seconds IssueLoad(std::int64_t loads, std::int64_t layer, SimTime ready);
   void StallForSaves(SimTime until);
+  void WaitForHost(Seconds duration, std::int64_t layer);
+  void FollowClock();
   Seconds Take(cost::Estimate estimate);
   void Compute(Seconds duration, Seconds& share, const char* what, std::int64_t layer);
   SimTime now() const { return start_ + elapsed_; }

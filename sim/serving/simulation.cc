@@ -30,31 +30,6 @@ struct Selection {
   selection::SelectionModel* get() const { return recorder ? recorder.get() : model.get(); }
 };
 
-// Another executor's iterations on a clock that was measured.
-class ImposedClock : public Executor {
- public:
-  ImposedClock(std::unique_ptr<Executor> executor, const std::vector<Seconds>& durations)
-      : executor_(std::move(executor)), durations_(durations) {}
-
-  void BeginDecode(RequestIndex index, const RequestState& request) override {
-    executor_->BeginDecode(index, request);
-  }
-  void EndDecode(RequestIndex index) override { executor_->EndDecode(index); }
-  IterationResult Execute(SimTime start, const IterationPlan& plan,
-                          const std::vector<RequestState>& table) override {
-    IterationResult result = executor_->Execute(start, plan, table);
-    if (next_ < durations_.size()) result.time.duration = durations_[next_++];
-    return result;
-  }
-  SimTime SavesDone() const override { return executor_->SavesDone(); }
-  void CompleteSaves(SimTime now) override { executor_->CompleteSaves(now); }
-
- private:
-  std::unique_ptr<Executor> executor_;
-  const std::vector<Seconds>& durations_;
-  std::size_t next_ = 0;
-};
-
 selection::TraceGeometry TraceGeometryOf(const scheduler::KvGeometry& geometry) {
   return {geometry.num_layers, geometry.heads, geometry.block_tokens.value()};
 }
@@ -335,7 +310,7 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
     std::unique_ptr<Executor> executor;
     if (simulated) {
       SimulatedExecutorConfig executor_config = ExecutorConfig(config, geometry);
-      if (options.imposed != nullptr) executor_config.saved_before = &options.imposed->saved_before;
+      executor_config.imposed = options.imposed;
       executor =
           std::make_unique<SimulatedExecutor>(executor_config, *costs, memory.cache(),
                                               selections.back().get(), i == 0 ? &meter : nullptr,
@@ -350,8 +325,6 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
                                         .record = record ? &*record : nullptr,
                                         .timeline = timeline});
     }
-    if (options.imposed != nullptr)
-      executor = std::make_unique<ImposedClock>(std::move(executor), options.imposed->durations);
     executors.push_back(executor.get());
     replicas.push_back(std::make_unique<Replica>(static_cast<std::int32_t>(i), Scheduling(config),
                                                  geometry.num_layers, memory.Release(),

@@ -33,14 +33,6 @@ struct ReplicaView {
 };
 using ExecutorFactory = std::function<std::unique_ptr<Executor>(const ReplicaView&)>;
 
-// What a simulation needs to form the same batches as a measured run and to find the same blocks
-// saved; of one replica. The clock and the cache follow it, the parts of an iteration stay
-// predicted.
-struct MeasuredRun {
-  std::vector<Seconds> durations;                 // of the iterations
-  std::vector<kvcache::SaveTicket> saved_before;  // what was saved when each iteration was planned
-};
-
 // How to run, and what a run should tell beside its summary. Everything is optional and outlives
 // the run.
 struct RunOptions {

@@ -162,7 +162,7 @@ TEST(FitCurveTest, NoiseMovesTheTermsLessThanItself) {
 TEST(FitCurveTest, TermsThatAnOperationLacksAreNotFitted) {
   const Law law = [](double n, double s) { return 5e-6 + n * 1e-6 + n * s / 20e9; };
   EXPECT_EQ(FitLinear(Measure(law, 0, 1, "gemm")).per_item, Seconds());
-  EXPECT_EQ(FitLinear(Measure(law, 0, 1, "iteration")).bandwidth, BytesPerSecond());
+  EXPECT_EQ(FitLinear(Measure(law, 0, 1, "host.iteration")).bandwidth, BytesPerSecond());
 }
 
 TEST(FitCurveTest, FlopsOfAttentionAreFitted) {

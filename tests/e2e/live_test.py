@@ -6,8 +6,15 @@ Usage: tests/e2e/live_test.py BINARY [unittest options]
 import collections
 import csv
 import json
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
-from harness import RESULT_FILES, ROOT, BinaryTest, main
+from harness import BINARY, RESULT_FILES, ROOT, BinaryTest, main
 
 EXPERIMENT = """\
 name: tiny
@@ -44,6 +51,14 @@ class LiveTest(BinaryTest):
         self.assertIn("measured (A) and replayed (B)", result.stdout)
         for system in ("vllm-s", "vllm-so-ft", "sparseserve"):
             names = ["measured", "predicted"] + (["replayed"] if system != "vllm-s" else [])
+            speed = json.loads((self.here / "out" / system / "speed.json").read_text())
+            self.assertGreater(speed["before"]["mean_s"], 0)
+            self.assertGreater(speed["before"]["samples"], 0)
+            if speed["factor"]:
+                self.assertGreater(speed["factor"], 0)
+                names += [name + "_at_speed" for name in names[1:]]
+            self.assertEqual({path.name for path in (self.here / "out" / system).iterdir()},
+                             {*names, "speed.json"})
             for name in names:
                 directory = self.here / "out" / system / name
                 present = {path.name for path in directory.iterdir()}
@@ -106,6 +121,7 @@ class LiveTest(BinaryTest):
     def test_says_in_one_line_what_it_cannot_run(self):
         for options, message in [
                 (["--backend", "tpu"], "--backend: backend 'tpu' is unknown (known: cpu, cuda)"),
+                (["--set", "memory.dram=100TB"], "KV in DRAM "),
                 (["--set", "fidelity.mode=sampled"], "a live run serves every lane"),
                 (["--set", "hardware.link_scale=2"], "a live run has the link that there is"),
                 (["--set", "hardware.time_scale=2"], "a live run takes the time that it takes"),
@@ -116,6 +132,62 @@ class LiveTest(BinaryTest):
             self.assertIn(message, result.stderr)
             self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
             self.assertFalse((self.here / "out/sparseserve/measured/summary.json").exists())
+
+    def test_systems_are_served_in_turn_and_ranked(self):
+        result = self.live("--repeat", "2", "--set", "systems=[vllm-s, sparseserve]",
+                           "--set", "workload.num_requests=3")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        order = [line[3:] for line in result.stdout.splitlines() if line.startswith("## ")]
+        self.assertEqual(order, ["vllm-s", "sparseserve"] * 2)
+        for round_ in ("round-1", "round-2"):
+            self.assertEqual({p.name for p in (self.here / "out" / round_).iterdir()},
+                             {"vllm-s", "sparseserve"})
+        made = subprocess.run([sys.executable, ROOT / "scripts" / "live_results", "out"],
+                              cwd=self.here, capture_output=True, text=True, timeout=60)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertIn("of 1 pairs", made.stdout)
+        self.assertIn("equal under replay in 2 of 2 runs", made.stdout)
+
+    def check_killed(self, signal_):
+        """A run that is killed while it serves leaves nothing under the name of a result."""
+        self.write("e.yaml", EXPERIMENT)
+        shared = set(pathlib.Path("/dev/shm").glob("*"))
+        process = subprocess.Popen(
+            [BINARY, "live", "e.yaml", "--data", ROOT, "--out", "out", "--fast",
+             "--set", "systems=[sparseserve]", "--set", "workload.num_requests=100000"],
+            cwd=self.here, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        measured = self.here / "out/sparseserve/measured"
+        deadline = time.monotonic() + 30
+        while not list(measured.glob("selection.trace.tmp.*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)  # some iterations
+        self.assertIsNone(process.poll(), "it ended by itself")
+        process.send_signal(signal_)
+        self.assertEqual(process.wait(timeout=30), -signal_)
+        left = [path for path in (self.here / "out").rglob("*") if path.is_file()]
+        self.assertGreater(len(left), 0)
+        for path in left:
+            self.assertRegex(path.name, rf"\.tmp\.{process.pid}$")
+        # Pinned memory of the CPU backend is the process's own, that of CUDA ends with it as well.
+        self.assertEqual(set(pathlib.Path("/dev/shm").glob("*")) - shared, set())
+        self.assertEqual(self.live("--set", "systems=[sparseserve]").returncode, 0)
+
+    def test_a_killed_run_leaves_no_half_written_result(self):
+        for signal_ in (signal.SIGKILL, signal.SIGINT):
+            with self.subTest(signal_):
+                self.check_killed(signal_)
+                shutil.rmtree(self.here / "out")
+
+    def test_a_record_of_another_device_is_told_in_one_line(self):
+        directory = ROOT / "calibration" / "devices" / "cpu-2core.yaml"
+        text = "\n".join(line for line in directory.read_text().splitlines()
+                         if not line.startswith("digest:"))
+        self.write("other.yaml", re.sub(r"(?m)^  device: .*$", '  device: "Another, 3 cores"', text))
+        result = self.live("--set", "systems=[vllm-s]", "--set", "hardware.calibration=./other.yaml",
+                           "--set", "workload.num_requests=1")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stderr, "warning: the record .* was measured on 'Another, 3 cores', this is '")
 
     def test_help_teaches(self):
         result = self.run_binary("live", "--help")

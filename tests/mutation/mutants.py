@@ -79,7 +79,7 @@ MUTANTS = [
     (E, "if (prefills && config_.layer_segmented) StallForSaves(buffer_free_);", "", "a segment overwrites a buffer that is being saved", DEFAULT),
     (E, "const bool gathers = sparse && decode.gathering_requests > 0;", "const bool gathers = sparse;", "gathering costs where nothing is chosen", DEFAULT),
     (E, "sparse ? decode.selected_tokens : decode.context_tokens, gathers", "decode.context_tokens, gathers", "sparse decodes read the whole context", DEFAULT),
-    (E, "elapsed_ += config_.host_overhead;\n", "", "modelled but not wired: host overhead", DEFAULT),
+    (E, "WaitForHost(config_.host_overhead + ", "WaitForHost(", "modelled but not wired: host overhead", DEFAULT),
     (E, "std::min(load, prefill_attention) * (costs_.ComputeSlowdown(config_.load) - 1);",
      "load * (costs_.ComputeSlowdown(config_.load) - 1);", "a load slows compute that is not there", DEFAULT),
     ("sim/serving/iteration_work.cc", "(request.generated.value() - 1) % geometry.reuse_interval", "request.generated.value() % geometry.reuse_interval",

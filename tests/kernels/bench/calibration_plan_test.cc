@@ -81,9 +81,10 @@ TEST(CalibrationPlanTest, QuickRunMeasuresEveryOperation) {
   for (const char* value :
        {"ceilings.h2d", "ceilings.d2h", "ceilings.duplex", "ceilings.hbm_read",
         "ceilings.dram_copy", "ceilings.gemm", "ceilings.memory", "ceilings.workers",
-        "latencies.kernel", "efficiencies.elementwise.memory", "counts.cpu.scatter.threads",
-        "slowdowns.h2d.memcpy", "slowdowns.h2d.flash", "slowdowns.d2h.memcpy",
-        "slowdowns.d2h.direct", "slowdowns.d2h.flash"}) {
+        "latencies.kernel", "latencies.handover", "latencies.probe",
+        "efficiencies.elementwise.memory", "counts.cpu.scatter.threads", "slowdowns.h2d.memcpy",
+        "slowdowns.h2d.flash", "slowdowns.d2h.memcpy", "slowdowns.d2h.direct",
+        "slowdowns.d2h.flash"}) {
     ASSERT_TRUE(set.values.contains(value)) << value;
     EXPECT_GT(set.values.at(value).value, 0) << value;
     EXPECT_FALSE(set.values.at(value).how.empty()) << value;

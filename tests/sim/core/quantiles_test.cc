@@ -85,5 +85,13 @@ TEST(QuantilesTest, AnEmptySampleIsAllZero) {
   EXPECT_EQ(Quantile(none, 0.5), 0);
 }
 
+TEST(QuantilesTest, ATrimmedMeanLeavesOutTheLargestTwentieth) {
+  EXPECT_EQ(TrimmedMean({}), 0);
+  EXPECT_EQ(TrimmedMean({3, 1, 2}), 2);  // less than twenty: all count
+  std::vector<double> values(19, 1.0);
+  values.insert(values.begin(), 1000.0);
+  EXPECT_EQ(TrimmedMean(values), 1);
+}
+
 }  // namespace
 }  // namespace sparseserve

@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/cpu_backend.h"
 #include "sim/core/error.h"
+#include "sim/live/host_bench.h"
 #include "sim/live/live_run.h"
 #include "tests/sim/serving/test_systems.h"
 #include "tests/temporary_directory.h"
@@ -84,7 +85,7 @@ LiveResult Serve(const SystemConfig& config, const Requests& requests,
   FixedStream stream(requests);
   serving::RunOptions options;
   options.record_selection = record;
-  return RunLive(config, backend, /*real_time=*/false, stream, bounds, {}, collector, options);
+  return RunLive(config, backend, {.real_time = false}, stream, bounds, {}, collector, options);
 }
 
 Generated TokensOf(const SystemConfig& config) { return Serve(config, Workload()).left.generated; }
@@ -199,6 +200,37 @@ TEST(LiveRunTest, WhatNoKernelRunsIsRefused) {
   config = Tiny("sparseserve", 64);
   config.replicas = 2;
   refused(config);
+}
+
+TEST(LiveRunTest, TheSpeedIsSampledOffTheClock) {
+  const SystemConfig config = Tiny("sparseserve", 64);
+  kernels::cpu::CpuBackend backend({});
+  FixedStream scanned(Workload()), stream(Workload());
+  const serving::WorkloadBounds bounds = serving::ScanWorkload(scanned);
+  metrics::Collector collector(nullptr);
+  const LiveResult result = RunLive(config, backend, {.real_time = false, .probe_speed = true},
+                                    stream, bounds, {}, collector, {});
+  const auto& speed = result.left.speed;
+  EXPECT_GE(speed.before.times.size(), 10u);
+  EXPECT_EQ(speed.before.times.size(), speed.after.times.size());
+  ASSERT_GE(speed.between.times.size(), 1u);
+  EXPECT_GT(speed.between.mean(), Seconds(1e-5));
+  EXPECT_EQ(result.left.generated, TokensOf(config));
+}
+
+TEST(HostBenchTest, MeasuresWhatTheCostModelAsks) {
+  kernels::cpu::CpuBackend backend({});
+  const auto points = MeasureHostWork(backend, TinyModel(), /*quick=*/true, {});
+  std::map<std::string, std::int64_t> fitted;
+  for (const calibration::Measurement& point : points) {
+    EXPECT_GT(point.median, Seconds(0));
+    EXPECT_LT(point.median, Seconds(0.1));
+    EXPECT_GE(point.num_samples, 2);
+    EXPECT_LE(point.lower_quartile, point.upper_quartile);
+    fitted[point.operation] += point.held_out ? 0 : 1;
+  }
+  for (const char* operation : {"host.iteration", "host.select", "host.attend"})
+    EXPECT_GE(fitted[operation], 1) << operation;
 }
 
 }  // namespace

@@ -157,5 +157,81 @@ TEST(SimulatedExecutorTransferTest, SavesCompleteInOrderAndNotBeforeTheirTime) {
   EXPECT_LT(bench.executor.SavesDone(), SimTime() + r.time.duration + Seconds(0.001));
 }
 
+// On a measured clock that is faster than the predicted one, no lane may fall behind from iteration
+// to iteration: each ends with what it had left at the predicted end.
+TEST(SimulatedExecutorTransferTest, LanesDoNotPileUpOnAMeasuredClock) {
+  MeasuredRun run;
+  run.durations.assign(8, Seconds(1e-5));  // less than the saves alone
+  run.saved_before.assign(8, 0);
+  SimulatedExecutorConfig config = Config(kBudget);
+  config.imposed = &run;
+  Bench bench(config);
+  bench.AddDecoding(5000);
+  SimTime at;
+  for (kvcache::SaveTicket ticket = 1; ticket <= 8; ++ticket) {
+    const IterationResult r =
+        bench.executor.Execute(at, {.ticket = ticket, .decodes = {0}, .prefills = {}}, bench.table);
+    EXPECT_GT(r.d2h_busy, Seconds(1e-5));
+    EXPECT_EQ(r.time.duration, Seconds(1e-5));
+    EXPECT_EQ(r.time.save_stall, Seconds(0)) << ticket;
+    EXPECT_EQ(r.time.load_stall > Seconds(0), ticket == 1) << ticket;
+    at = at + r.time.duration;
+  }
+}
+
+calibration::Record WithHostWork() {
+  calibration::Record record = NeutralRecord();
+  const auto constant = [&](const char* name, double launch, double per_item) {
+    calibration::Curve& curve = record.operations[name];
+    curve.launch = Seconds(launch);
+    curve.per_item = Seconds(per_item);
+  };
+  constant("host.iteration", 1e-3, 1e-4);
+  constant("host.select", 30e-6, 1e-8);
+  constant("host.attend", 50e-6, 1e-8);
+  record.latencies["handover"].value = 20e-6;
+  return record;
+}
+
+// The host decides what to load, then the load runs and wakes compute; where nothing is loaded, the
+// tables are what compute waits for.
+TEST(SimulatedExecutorTransferTest, HostWorkOfTheRecordDelaysLoadsAndAttention) {
+  Bench bench(Config(kBudget), true, WithHostWork());
+  bench.AddDecoding(5000);
+  const double units = kBudget * kHeads;
+  IterationResult r = bench.Run({.ticket = 1, .decodes = {0}, .prefills = {}});
+  const Seconds load =
+      bench.costs.Load(cost::LoadMethod::kFlashH2d, Bytes(16384), kBudget * kHeads).time;
+  const double loaded = 30e-6 + 1e-8 * units + load.value() + 20e-6;
+  ASSERT_GT(loaded, 50e-6 + 1e-8 * units);
+  EXPECT_NEAR(r.time.load_stall.value(), loaded * kLayers, kLayers * 3e-9);
+  EXPECT_NEAR(r.time.host.value(), (kHost + Seconds(1.1e-3)).value(), kLayers * 3e-9);
+  r = bench.Run({.ticket = 2, .decodes = {0}, .prefills = {}}, SimTime(1'000'000'000));
+  EXPECT_EQ(r.loads, 0);
+  EXPECT_EQ(r.time.load_stall, Seconds(0));
+  EXPECT_NEAR(r.time.host.value(), kHost.value() + 1.1e-3 + (50e-6 + 1e-8 * units) * kLayers,
+              kLayers * 3e-9);
+}
+
+TEST(SimulatedExecutorTransferTest, PrefillAttentionHidesHostWork) {
+  Bench bench(Config(kBudget), true, WithHostWork());
+  bench.AddDecoding(5000);
+  bench.AddPrompt(4000);
+  const IterationResult r =
+      bench.Run({.ticket = 1, .decodes = {0}, .prefills = {Whole(1, 2000, 4000, true)}});
+  ASSERT_GT(Prefill(bench.costs, 2000, 4000), Seconds(2e-4));
+  EXPECT_NEAR(r.time.host.value(), (kHost + Seconds(1.2e-3)).value(), 1e-9);
+}
+
+TEST(SimulatedExecutorTransferTest, WithAllKvInHbmTheHostBuildsTablesWhereBlocksAreChosen) {
+  for (const std::int64_t budget : {std::int64_t{0}, kBudget}) {
+    Bench bench(Config(budget), false, WithHostWork());
+    bench.AddDecoding(5000);
+    const IterationResult r = bench.Run({.ticket = 1, .decodes = {0}, .prefills = {}});
+    const double tables = budget > 0 ? (50e-6 + 1e-8 * kBudget * kHeads) * kLayers : 0;
+    EXPECT_NEAR(r.time.host.value(), kHost.value() + 1.1e-3 + tables, kLayers * 3e-9);
+  }
+}
+
 }  // namespace
 }  // namespace sparseserve::serving

@@ -1,0 +1,138 @@
+#include "sim/live/host_bench.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "sim/core/quantiles.h"
+#include "sim/live/live_run.h"
+#include "sim/serving/system.h"
+
+namespace sparseserve::live {
+namespace {
+
+using calibration::Measurement;
+using Buckets = std::map<std::int64_t, std::vector<double>>;  // items -> times
+
+constexpr std::int64_t kDecodeSteps = 40;  // of all requests together
+constexpr std::size_t kLeastQuickSamples = 2;
+constexpr std::size_t kLeastSamples = 8;      // of a point
+constexpr std::int64_t kBlocksPerChosen = 4;  // context over budget: selections change
+constexpr std::int64_t kMostHidden = 512;
+
+class Batch : public traces::RequestStream {
+ public:
+  Batch(std::int64_t count, Tokens prompt, Tokens output)
+      : count_(count), prompt_(prompt), output_(output) {}
+  std::optional<traces::Request> Next() override {
+    if (next_ == count_) return std::nullopt;
+    return traces::Request{next_++, SimTime(), prompt_, output_};
+  }
+
+ private:
+  const std::int64_t count_;
+  const Tokens prompt_, output_;
+  std::int64_t next_ = 0;
+};
+
+llm::Architecture SmallModel(llm::Architecture model) {
+  model.name = "host bench";
+  model.num_layers = 2;
+  model.hidden_size = std::min(model.hidden_size, kMostHidden);
+  model.intermediate_size = std::min(model.intermediate_size, kMostHidden);
+  model.vocab_size = std::min<std::int64_t>(model.vocab_size, 1024);
+  model.max_context_tokens = 1 << 20;
+  return model;
+}
+
+// Everything fits into HBM, so that only what the selection changes is loaded.
+serving::SystemConfig SystemFor(const kernels::Backend& backend, const llm::Architecture& model,
+                                std::int64_t requests, std::int64_t budget_blocks) {
+  serving::SystemConfig config;
+  config.choice = {.name = "host bench",
+                   .attention = serving::Attention::kSparse,
+                   .kv_home = serving::KvHome::kDram,
+                   .prefill = scheduler::PrefillMode::kLayerSegmented};
+  config.model = model;
+  // Host work counts blocks, prefill counts tokens: small blocks keep the latter short.
+  const std::int64_t block = backend.name() == "cpu" ? 4 : 32;
+  const std::int64_t context = block * (budget_blocks * kBlocksPerChosen + kDecodeSteps);
+  config.selection.block_tokens = Tokens(block);
+  config.selection.budget_tokens = Tokens(block * budget_blocks);
+  config.scheduling.max_requests = requests;
+  config.scheduling.max_batch_tokens = Tokens(context);
+  const auto kv = static_cast<std::int64_t>(
+      static_cast<double>(context * (requests + 1) * 2 * model.num_layers * model.num_kv_heads *
+                          model.head_dim) *
+      model.bytes_per_kv_element);
+  config.memory.kv_pool = Bytes(2 * kv);
+  config.memory.dram = Bytes(2 * kv);
+  config.memory.framework = Bytes(0);
+  config.machine.gpu.hbm_capacity = Bytes(std::max(backend.Describe().memory.value(), 8 * kv));
+  config.machine.host.dram_capacity = config.machine.gpu.hbm_capacity;
+  config.host_overhead = Seconds(0);
+  return config;
+}
+
+void Sort(const std::vector<HostSample>& samples, Buckets& buckets) {
+  for (const HostSample& sample : samples) buckets[sample.items].push_back(sample.time.value());
+}
+
+// Every fourth point, but never the first or the last, only judges the curve.
+void AddPoints(const char* operation, const Buckets& buckets, std::size_t least,
+               std::vector<Measurement>& points) {
+  std::vector<Measurement> added;
+  for (const auto& [items, times] : buckets) {
+    if (items <= 0 || times.size() < least) continue;
+    std::vector<float> sorted(times.begin(), times.end());
+    Measurement& point = added.emplace_back();
+    point.operation = operation;
+    point.work = calibration::Work::Fragments(items, Bytes(0));
+    point.median = Seconds(TrimmedMean(times));
+    point.lower_quartile = Seconds(Quantile(sorted, 0.25));
+    point.upper_quartile = Seconds(Quantile(sorted, 0.75));
+    point.num_samples = static_cast<std::int64_t>(times.size());
+  }
+  for (std::size_t i = 2; i + 1 < added.size(); i += 4) added[i].held_out = true;
+  points.insert(points.end(), added.begin(), added.end());
+}
+
+}  // namespace
+
+std::vector<Measurement> MeasureHostWork(kernels::Backend& backend, const llm::Architecture& model,
+                                         bool quick, const std::function<void(double)>& progress) {
+  const llm::Architecture small = SmallModel(model);
+  Buckets iterations, selects, attends;
+  const std::vector<std::int64_t> counts =
+      quick ? std::vector<std::int64_t>{1, 3} : std::vector<std::int64_t>{1, 2, 3, 4, 6, 8};
+  const std::vector<std::int64_t> budgets =
+      quick ? std::vector<std::int64_t>{8} : std::vector<std::int64_t>{8, 24, 64};
+  double done = 0;
+  for (const std::int64_t budget : budgets) {
+    for (const std::int64_t requests : counts) {
+      const serving::SystemConfig config = SystemFor(backend, small, requests, budget);
+      const Tokens prompt = config.selection.block_tokens * (budget * kBlocksPerChosen);
+      // Requests that begin early still decode when the last one begins.
+      const Tokens output(kDecodeSteps + 3 * requests);
+      Batch scanned(requests, prompt, output);
+      const serving::WorkloadBounds bounds = serving::ScanWorkload(scanned);
+      Batch batch(requests, prompt, output);
+      metrics::Collector collector(nullptr);
+      const LiveResult result = RunLive(config, backend, {.real_time = false}, batch, bounds, {},
+                                        collector, serving::RunOptions());
+      Sort(result.left.host.iterations, iterations);
+      Sort(result.left.host.selects, selects);
+      Sort(result.left.host.attends, attends);
+      if (progress) progress(done += 1.0 / static_cast<double>(budgets.size() * counts.size()));
+    }
+  }
+  const std::size_t least = quick ? kLeastQuickSamples : kLeastSamples;
+  std::vector<Measurement> points;
+  AddPoints("host.iteration", iterations, least, points);
+  AddPoints("host.select", selects, least, points);
+  AddPoints("host.attend", attends, least, points);
+  return points;
+}
+
+}  // namespace sparseserve::live

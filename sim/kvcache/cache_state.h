@@ -1,9 +1,9 @@
 // What the cache and its eviction policy both look at: which units exist, which are selected, which
 // are resident and where. The cache alone writes it.
 //
-// Per unit: one int32 (slot) and two bits. Everything is an array indexed by a dense integer. The
-// two bits of 64 units share 16 bytes, so "selected and not resident" (the misses of a group) and
-// "selected and resident" (what it holds) are found 64 units at a time.
+// Per unit: one int32 (slot) and four bits. Everything is an array indexed by a dense integer. The
+// bits of 64 units stand together (unit_bits.h), so "selected and not resident" (the misses of a
+// group) and "selected and resident" (what it holds) are found 64 units at a time.
 #pragma once
 
 #include <bit>
@@ -11,27 +11,28 @@
 #include <vector>
 
 #include "sim/kvcache/types.h"
+#include "sim/kvcache/unit_bits.h"
 #include "sim/kvcache/window_union.h"
 
 namespace sparseserve::kvcache {
 
-struct UnitBits {
-  std::uint64_t selected = 0;
-  std::uint64_t resident = 0;
-};
-
 struct Group {
   std::vector<UnitBits> bits;  // of 64 units each
   std::vector<Slot> slot_of;   // per unit: where it is, or was before its eviction; else kNoSlot
-  WindowUnion window;          // units selected in the last steps
-  std::uint32_t num_uses = 0;  // Select calls
-  bool in_use = false;         // selected since BeginLayer: its selected units may not be evicted
   Unit first_dirty = kNoUnit;  // units from here on are not saved and may not be evicted
+  bool in_use = false;         // selected since BeginLayer: its selected units may not be evicted
+  GroupIndex successor = -1;   // the group used after this one the last time: a guess
   std::int64_t num_selected = 0;
   std::int64_t num_held = 0;  // selected and resident
+  WindowUnion window;         // units selected in the last steps
 
   Unit num_units() const { return static_cast<Unit>(slot_of.size()); }
   bool selected(Unit unit) const { return bits[unit >> 6].selected >> (unit & 63) & 1; }
+  // Whether it was selected within the window.
+  bool in_window(Unit unit) const {
+    const UnitBits& b = bits[unit >> 6];
+    return (b.selected | b.left_running | b.left_last) >> (unit & 63) & 1;
+  }
   bool resident(Unit unit) const { return bits[unit >> 6].resident >> (unit & 63) & 1; }
 };
 

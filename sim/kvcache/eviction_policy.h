@@ -3,8 +3,8 @@
 //
 // A policy hears of changes, batch by batch, and keeps what it needs to know. In its plain
 // form (as in the papers) a policy is told of every touch; a step touches every selected unit. Here
-// a unit that stays selected is touched without a call: its touches since a moment are its group's
-// uses since then (Group::num_uses). Each policy says how its lazy form equals the plain one.
+// a unit that stays selected is touched without a call of its own: a use of its group touches all
+// that are selected. Each policy says how its form equals the plain one.
 //
 // Order of one layer: OnSelect of each group, then Evict (room for all misses), then OnLoad. Pinned
 // units (in use or dirty, CacheState::pinned) are passed over and keep their state.

@@ -69,10 +69,12 @@ void KvCache::Impl::Evict(std::int64_t count) {
   policy->Evict(count, victims);
   SPARSESERVE_CHECK(static_cast<std::int64_t>(victims.size()) == count, "policy miscounts");
   for (std::size_t i = 0; i < victims.size(); ++i) {
-    constexpr std::size_t kAhead = 16;
+    constexpr std::size_t kAhead = 32;
     if (i + kAhead < victims.size()) {
       const UnitId ahead = victims[i + kAhead];
-      __builtin_prefetch(&state.groups[ahead.group].slot_of[ahead.unit]);
+      const Group& group = state.groups[ahead.group];
+      __builtin_prefetch(&group.slot_of[ahead.unit]);
+      __builtin_prefetch(&group.bits[ahead.unit >> 6], 1);
     }
     const UnitId victim = victims[i];
     Group& group = state.groups[victim.group];
@@ -110,7 +112,6 @@ void KvCache::Impl::AddUnits(Request& request, RequestIndex index, std::int64_t 
     Group& group = state.groups[GroupOf(index, layer)];
     group.bits.resize((num_units + 63) / 64);
     group.slot_of.resize(num_units, kNoSlot);
-    group.window.Resize(static_cast<std::int64_t>(num_units));
   }
 }
 

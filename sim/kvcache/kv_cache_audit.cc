@@ -34,12 +34,12 @@ std::int64_t AuditGroup(const Group& group, std::int64_t& num_dirty) {
   for (Unit unit = 0; unit < group.num_units(); ++unit) {
     num_selected += group.selected(unit);
     num_held += group.selected(unit) && group.resident(unit);
-    num_in_window += group.selected(unit) || !group.window.IsNew(unit);
+    num_in_window += group.in_window(unit);
     num_dirty += group.resident(unit) && unit >= group.first_dirty;
   }
   SPARSESERVE_CHECK(num_selected == group.num_selected, "selected units miscounted");
   SPARSESERVE_CHECK(num_held == group.num_held, "held units miscounted");
-  SPARSESERVE_CHECK(group.window.Consistent(), "window queue and counts disagree");
+  SPARSESERVE_CHECK(group.window.Consistent(group.bits), "window queue and counts disagree");
   return num_in_window;
 }
 

@@ -60,6 +60,7 @@ struct KvCache::Impl {
   std::int64_t num_dirty_resident = 0;
   SaveTicket saved_up_to = 0;
   std::vector<GroupIndex> in_use;  // groups selected since BeginLayer
+  GroupIndex last_selected = -1;
   std::unique_ptr<EvictionPolicy> policy;
   AccessRecorder* recorder = nullptr;
   KvCacheStats stats;

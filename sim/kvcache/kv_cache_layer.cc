@@ -4,35 +4,45 @@
 #include "sim/core/check.h"
 #include "sim/kvcache/access_trace.h"
 #include "sim/kvcache/kv_cache_impl.h"
+#include "sim/kvcache/line_fetcher.h"
 
 namespace sparseserve::kvcache {
 namespace {
 
-// Deselects `removed`.
-void RemoveUnits(Group& group, std::span<const Unit> removed) {
+// Deselects `removed`. Counts stay in registers: the compiler cannot know that no word is one.
+void RemoveUnits(Group& group, std::span<const Unit> removed, LineFetcher& ahead) {
+  UnitBits* const all_bits = group.bits.data();
+  const Unit num_units = group.num_units();
+  std::uint64_t num_resident = 0;
   for (const Unit unit : removed) {
-    SPARSESERVE_CHECK(unit < group.num_units() && group.selected(unit), "removed: not selected");
-    UnitBits& bits = group.bits[unit >> 6];
-    const std::uint64_t bit = std::uint64_t{1} << (unit & 63);
-    bits.selected &= ~bit;
-    group.num_held -= (bits.resident & bit) != 0;
+    ahead.FetchOne();
+    SPARSESERVE_CHECK(unit < num_units && (all_bits[unit >> 6].selected & BitOf(unit)) != 0,
+                      "removed: not selected");
+    UnitBits& bits = all_bits[unit >> 6];
+    bits.selected &= ~BitOf(unit);
+    bits.left_running |= BitOf(unit);
+    num_resident += bits.resident >> (unit & 63) & 1;
   }
+  group.num_held -= static_cast<std::int64_t>(num_resident);
   group.window.Leave(removed);
 }
 
 // Selects `added`. Returns how many are new to the window.
-std::int64_t AddUnits(Group& group, std::span<const Unit> added) {
-  std::int64_t num_new = 0;
+std::int64_t AddUnits(Group& group, std::span<const Unit> added, LineFetcher& ahead) {
+  UnitBits* const all_bits = group.bits.data();
+  const Unit num_units = group.num_units();
+  std::uint64_t num_resident = 0, num_known = 0;
   for (const Unit unit : added) {
-    SPARSESERVE_CHECK(unit < group.num_units() && !group.selected(unit),
+    ahead.FetchOne();
+    SPARSESERVE_CHECK(unit < num_units && (all_bits[unit >> 6].selected & BitOf(unit)) == 0,
                       "added: selected or absent");
-    UnitBits& bits = group.bits[unit >> 6];
-    const std::uint64_t bit = std::uint64_t{1} << (unit & 63);
-    bits.selected |= bit;
-    group.num_held += (bits.resident & bit) != 0;
-    num_new += group.window.IsNew(unit);
+    UnitBits& bits = all_bits[unit >> 6];
+    bits.selected |= BitOf(unit);
+    num_resident += bits.resident >> (unit & 63) & 1;
+    num_known += (bits.left_running | bits.left_last) >> (unit & 63) & 1;
   }
-  return num_new;
+  group.num_held += static_cast<std::int64_t>(num_resident);
+  return static_cast<std::int64_t>(added.size() - num_known);
 }
 
 }  // namespace
@@ -54,11 +64,13 @@ void KvCache::Select(RequestIndex request, std::int64_t layer, std::span<const U
   SPARSESERVE_CHECK(!group.in_use, "selected twice since BeginLayer");
   group.in_use = true;
   c.in_use.push_back(index);
-  ++group.num_uses;
 
-  RemoveUnits(group, removed);
-  r.working_set += AddUnits(group, added);
-  r.working_set -= group.window.EndStep([&](Unit unit) { return group.selected(unit); });
+  if (c.last_selected >= 0) c.state.groups[c.last_selected].successor = index;
+  c.last_selected = index;
+  LineFetcher ahead(c.state.groups[std::max(group.successor, 0)].bits);
+  RemoveUnits(group, removed, ahead);
+  r.working_set += AddUnits(group, added, ahead);
+  r.working_set -= group.window.EndStep(group.bits);
 
   const auto size = [](const auto& range) { return static_cast<std::int64_t>(range.size()); };
   group.num_selected += size(added) - size(removed);

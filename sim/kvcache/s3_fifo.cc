@@ -75,7 +75,7 @@ class S3Fifo final : public EvictionPolicy {
   }
 
  private:
-  static constexpr std::size_t kAhead = 24;  // units between a fetch and the use of what it got
+  static constexpr std::size_t kAhead = 32;  // units between a fetch and the use of what it got
   struct Members {
     std::int64_t num_small = 0, num_main = 0;  // units of the group in either queue
     std::vector<std::uint64_t> ghosts;         // per unit; 0: none

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "sim/core/check.h"
+#include "sim/kvcache/line_fetcher.h"
 
 namespace sparseserve::kvcache {
 namespace {
@@ -42,12 +43,17 @@ void UnselectedLog::Enter(GroupIndex index, std::span<const Unit> units, Node po
   GroupLog& log = logs_[index];
   const Group& group = state_.groups[index];
   log.has_new.resize(group.bits.size(), 0);
+  const auto next = static_cast<std::size_t>(std::max(group.successor, 0));
+  LineFetcher ahead(logs_[next < logs_.size() ? next : 0].has_new);
+  const UnitBits* const bits = group.bits.data();
+  std::uint64_t* const has_new = log.has_new.data();
   const std::size_t begin = log.entries.size();
   log.entries.resize(begin + units.size());
   Unit* end = log.entries.data() + begin;
   for (const Unit unit : units) {
-    const std::uint64_t resident = group.bits[unit >> 6].resident >> (unit & 63) & 1;
-    log.has_new[unit >> 6] |= resident << (unit & 63);
+    ahead.FetchOne();
+    const std::uint64_t resident = bits[unit >> 6].resident >> (unit & 63) & 1;
+    has_new[unit >> 6] |= resident << (unit & 63);
     *end = unit;
     end += resident;
   }

@@ -48,7 +48,7 @@ class RunLengthSample {
   std::int64_t size_ = 0;
 };
 
-// As for the values one by one, to the last bit. O(size) additions, O(runs log runs) otherwise.
+// As for the values one by one, to the last bit. O(size) additions, O(runs) otherwise.
 SampleStatistics Summarize(const RunLengthSample& sample);
 
 }  // namespace sparseserve

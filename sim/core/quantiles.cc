@@ -1,6 +1,7 @@
 #include "sim/core/quantiles.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 
@@ -45,22 +46,51 @@ double TrimmedMean(std::vector<double> values) {
 
 namespace {
 
-// The order statistic of `rank`. REQUIRES: runs sorted by value.
-double AtRank(const std::vector<RunLengthSample::Run>& runs, std::int64_t rank) {
-  for (const RunLengthSample::Run& run : runs) {
-    if (rank < run.count) return run.value;
-    rank -= run.count;
-  }
-  return runs.back().value;
+// The bits of a float in an order in which numbers compare as the floats do.
+std::uint32_t OrderedBits(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+}
+float FromOrderedBits(std::uint32_t bits) {
+  return std::bit_cast<float>((bits & 0x80000000U) != 0 ? bits & 0x7fffffffU : ~bits);
 }
 
-double Quantile(const std::vector<RunLengthSample::Run>& sorted, std::int64_t size, double q) {
-  const double rank = q * static_cast<double>(size - 1);
-  const auto lower = static_cast<std::int64_t>(std::floor(rank));
-  const double low = AtRank(sorted, lower);
-  if (lower + 1 == size) return low;
-  return low + (AtRank(sorted, lower + 1) - low) * (rank - static_cast<double>(lower));
-}
+// Order statistics of runs without a sorted copy: how many values share their upper 16 bits is
+// counted once, how many of those share the lower ones once for each rank.
+class OrderStatistics {
+ public:
+  explicit OrderStatistics(const RunLengthSample& sample) : sample_(sample), upper_(kSize, 0) {
+    for (const auto& run : sample.runs()) upper_[OrderedBits(run.value) >> 16] += run.count;
+  }
+  double At(std::int64_t rank) const {
+    const std::uint32_t upper = Find(upper_, rank);
+    std::vector<std::int64_t> lower(kSize, 0);
+    for (const auto& run : sample_.runs()) {
+      const std::uint32_t bits = OrderedBits(run.value);
+      if (bits >> 16 == upper) lower[bits & (kSize - 1)] += run.count;
+    }
+    return FromOrderedBits(upper << 16 | Find(lower, rank));
+  }
+  double Quantile(double q) const {
+    const double rank = q * static_cast<double>(sample_.size() - 1);
+    const auto lower = static_cast<std::int64_t>(std::floor(rank));
+    const double low = At(lower);
+    if (lower + 1 == sample_.size()) return low;
+    return low + (At(lower + 1) - low) * (rank - static_cast<double>(lower));
+  }
+
+ private:
+  static constexpr std::size_t kSize = std::size_t{1} << 16;
+  // Where the value of `rank` is counted; the rank becomes that within it.
+  static std::uint32_t Find(const std::vector<std::int64_t>& counts, std::int64_t& rank) {
+    std::uint32_t at = 0;
+    for (; rank >= counts[at]; ++at) rank -= counts[at];
+    return at;
+  }
+
+  const RunLengthSample& sample_;
+  std::vector<std::int64_t> upper_;
+};
 
 }  // namespace
 
@@ -92,13 +122,11 @@ SampleStatistics Summarize(const RunLengthSample& sample) {
     for (std::uint32_t i = 0; i < run.count; ++i) squares += square;
   }
   s.std = std::sqrt(squares / count);
-  std::vector<RunLengthSample::Run> sorted = sample.runs();
-  std::sort(sorted.begin(), sorted.end(),
-            [](const auto& a, const auto& b) { return a.value < b.value; });
-  s.median = Quantile(sorted, sample.size(), 0.5);
-  s.p95 = Quantile(sorted, sample.size(), 0.95);
-  s.p99 = Quantile(sorted, sample.size(), 0.99);
-  s.max = sorted.back().value;
+  const OrderStatistics ordered(sample);
+  s.median = ordered.Quantile(0.5);
+  s.p95 = ordered.Quantile(0.95);
+  s.p99 = ordered.Quantile(0.99);
+  s.max = ordered.At(sample.size() - 1);
   return s;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 namespace sparseserve {
@@ -45,14 +46,14 @@ class RunLengthSample {
   // The sample less its first `count` values. REQUIRES: count <= size().
   RunLengthSample Without(std::int64_t count) const;
   std::int64_t size() const { return size_; }
-  const std::vector<Run>& runs() const { return runs_; }
+  const std::deque<Run>& runs() const { return runs_; }
 
  private:
-  std::vector<Run> runs_;  // in order of Add
+  std::deque<Run> runs_;  // in order of Add; a vector would hold all twice when it grows
   std::int64_t size_ = 0;
 };
 
-// As for the values one by one, to the last bit. O(size) additions, O(runs log runs) otherwise.
+// As for the values one by one, to the last bit. O(size) additions, O(runs) otherwise.
 SampleStatistics Summarize(const RunLengthSample& sample);
 
 }  // namespace sparseserve

@@ -18,6 +18,13 @@ IterationBound BoundOf(const TimeParts& parts) {
   return static_cast<IterationBound>(std::max_element(spent.begin(), spent.end()) - spent.begin());
 }
 
+// llround of a duration in nanoseconds without a call: halves away from zero. The difference is
+// exact. REQUIRES: 0 <= value < 2^52.
+std::int64_t Round(double value) {
+  const auto whole = static_cast<std::int64_t>(value);
+  return whole + static_cast<std::int64_t>(value - static_cast<double>(whole) >= 0.5);
+}
+
 template <std::size_t kSize>
 void Count(std::array<BoundShare, kSize>& shares, std::size_t bound, std::int64_t ns) {
   ++shares[bound].iterations;
@@ -50,9 +57,10 @@ TimeParts SplitIteration(const IterationRecord& r) {
   double reached = 0;
   std::int64_t boundary = 0;
   for (const auto& [part, time] : spent) {
-    reached += std::max(0.0, time.value());
+    if (time <= Seconds(0)) continue;  // the boundary stays
+    reached += time.value();
     const std::int64_t next =
-        std::min<std::int64_t>(length, std::llround(static_cast<double>(length) * (reached / sum)));
+        std::min<std::int64_t>(length, Round(static_cast<double>(length) * (reached / sum)));
     parts[part] = next - boundary;
     boundary = next;
   }
@@ -90,13 +98,21 @@ void Attribution::Reach(SimTime now, RequestRecord& request, TimeParts& parts) {
   request.worked_until = now;
 }
 
+void Attribution::ReachInFirst(SimTime now, RequestRecord& request) {
+  TimeParts parts = request.ttft.Unpack();
+  Reach(now, request, parts);
+  request.ttft.Pack(parts);
+}
+
 void Attribution::OnScheduled(SimTime now, RequestRecord& request) {
-  request.ttft[Part::kQueue] = now.ns() - request.arrival.ns();
+  TimeParts parts;
+  parts[Part::kQueue] = now.ns() - request.arrival.ns();
+  request.ttft.Pack(parts);
   request.worked_until = now;
 }
 
 void Attribution::OnPrefill(SimTime now, RequestRecord& request) {
-  if (request.produced == Tokens(0)) return Reach(now, request, request.ttft);
+  if (request.produced == Tokens(0)) return ReachInFirst(now, request);
   TimeParts worked;
   Reach(now, request, worked);
   TimeParts& gap = redoing_[request.id];
@@ -106,7 +122,7 @@ void Attribution::OnPrefill(SimTime now, RequestRecord& request) {
 
 void Attribution::OnToken(SimTime now, RequestRecord& request) {
   if (request.produced == Tokens(0)) {
-    if (request.was_scheduled) return Reach(now, request, request.ttft);
+    if (request.was_scheduled) return ReachInFirst(now, request);
     return OnScheduled(now, request);
   }
   Iteration& last = Last(request);
@@ -129,13 +145,13 @@ void Attribution::OnPreempted(RequestRecord& request) {
     request.redoing = true;
     return;
   }
-  TimeParts& ttft = request.ttft;
+  const TimeParts ttft = request.ttft.Unpack();
   const std::int64_t waited = ttft[Part::kQueue] + ttft[Part::kHeld];
   TimeParts lost;
   lost[Part::kQueue] = ttft[Part::kQueue];
   lost[Part::kHeld] = ttft[Part::kHeld];
   lost[Part::kRecompute] = ttft.sum() - waited;
-  ttft = lost;
+  request.ttft.Pack(lost);
 }
 
 void Attribution::OnFinish(const RequestRecord& request) {
@@ -153,14 +169,14 @@ void Attribution::CheckSums(const std::vector<RequestRecord>& requests) const {
   std::int64_t gaps = 0;
   for (const RequestRecord& r : requests) {
     if (r.produced == Tokens(0)) continue;
-    SPARSESERVE_CHECK(r.ttft.sum() == r.first_token.ns() - r.arrival.ns(),
+    SPARSESERVE_CHECK(r.ttft.Unpack().sum() == r.first_token.ns() - r.arrival.ns(),
                       "the parts of a time to the first token do not sum up to it");
     decoding += r.last_token.ns() - r.first_token.ns();
     gaps += r.produced.value() - 1;
   }
   const GapHistogram attributed = Gaps();
   SPARSESERVE_CHECK(attributed.num_gaps() == gaps, "a token gap was attributed twice or never");
-  SPARSESERVE_CHECK(attributed.total().sum() == decoding,
+  SPARSESERVE_CHECK(attributed.Total().sum() == decoding,
                     "the parts of the token gaps do not sum up to them");
 }
 
@@ -183,7 +199,7 @@ Breakdown SlowestFirstTokens(const std::vector<RequestRecord>& requests, double 
   TimeParts sum;
   std::int64_t shortest = ttft(completed.front());
   for (const RequestRecord* r : completed) {
-    sum.Add(r->ttft);
+    sum.Add(r->ttft.Unpack());
     shortest = std::min(shortest, ttft(r));
   }
   const double divisor = 1e6 * static_cast<double>(slowest.samples);

@@ -67,6 +67,8 @@ class Attribution {
 
   Iteration& Last(const RequestRecord& request);
   void Reach(SimTime now, RequestRecord& request, TimeParts& parts);
+  // The same in the time to its first token.
+  void ReachInFirst(SimTime now, RequestRecord& request);
 
   std::vector<Iteration> last_;                // by replica
   std::map<std::int64_t, TimeParts> redoing_;  // gaps under way of preempted requests, by id

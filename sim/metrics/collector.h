@@ -1,6 +1,6 @@
 // Collects what a run produces: per request, per iteration, and the counters that must balance.
 //
-// It holds about 200 bytes a request, and 8 bytes for each run of equal token gaps, about one per
+// It holds 128 bytes a request, and 8 bytes for each run of equal token gaps, about one per
 // iteration (exact quantiles need them); iterations are handed on, not kept. Latencies run from
 // arrival.
 #pragma once
@@ -11,6 +11,7 @@
 #include "sim/core/quantiles.h"
 #include "sim/core/units.h"
 #include "sim/metrics/attribution.h"
+#include "sim/metrics/packed_parts.h"
 #include "sim/metrics/time_parts.h"
 
 namespace sparseserve::metrics {
@@ -31,7 +32,7 @@ struct RequestRecord {
   bool failed = false;
   bool redoing = false;  // preempted after its first token, and no token since
   SimTime worked_until;  // up to here its time is attributed
-  TimeParts ttft;        // where its time to the first token went
+  PackedParts ttft;      // where its time to the first token went
 };
 
 // One iteration of one replica; the columns of iterations.csv.

@@ -29,6 +29,12 @@ std::int64_t GapHistogram::LowerEdge(std::size_t bin) {
   return (index - shift * kSteps) << shift;
 }
 
+TimeParts GapHistogram::Total() const {
+  TimeParts total;
+  for (const Bin& bin : bins_) total.Add(bin.sum);
+  return total;
+}
+
 void GapHistogram::Add(const TimeParts& parts, std::int64_t count) {
   if (count == 0) return;
   const std::size_t bin = BinOf(parts.sum());
@@ -36,7 +42,6 @@ void GapHistogram::Add(const TimeParts& parts, std::int64_t count) {
   bins_[bin].count += count;
   bins_[bin].sum.Add(parts, count);
   num_gaps_ += count;
-  total_.Add(parts, count);
 }
 
 Breakdown GapHistogram::Slowest(double share) const {

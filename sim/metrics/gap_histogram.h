@@ -31,7 +31,7 @@ class GapHistogram {
   Breakdown Slowest(double share) const;
 
   std::int64_t num_gaps() const { return num_gaps_; }
-  const TimeParts& total() const { return total_; }
+  TimeParts Total() const;  // O(bins)
 
  private:
   struct Bin {
@@ -43,7 +43,6 @@ class GapHistogram {
 
   std::vector<Bin> bins_;
   std::int64_t num_gaps_ = 0;
-  TimeParts total_;
 };
 
 }  // namespace sparseserve::metrics

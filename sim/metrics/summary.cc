@@ -7,10 +7,6 @@
 namespace sparseserve::metrics {
 namespace {
 
-struct Samples {
-  std::vector<float> ttft, tpot, e2el, delay;
-};
-
 // Inclusive to half a nanosecond of the clock: 11,000,000 ns in double is a little above 0.011 s.
 bool Meets(const std::optional<Seconds>& limit, Seconds value) {
   return !limit || value <= *limit + Seconds(0.5e-9);
@@ -34,19 +30,35 @@ void CountRequest(const RequestRecord& r, Summary& s) {
   s.total_output_tokens += r.produced;
 }
 
-void AddSamples(const RequestRecord& r, const ServiceLevel& slo, Samples& samples,
-                std::int64_t& good) {
-  if (r.was_scheduled)
-    samples.delay.push_back(static_cast<float>((r.scheduled - r.arrival).value()));
-  if (r.failed) return;
-  const Seconds ttft = r.first_token - r.arrival;
-  const Seconds e2el = r.finish - r.arrival;
+Seconds Tpot(const RequestRecord& r) {
   const std::int64_t gaps = r.produced.value() - 1;
-  const Seconds tpot = gaps > 0 ? (r.last_token - r.first_token) / gaps : Seconds(0);
-  samples.ttft.push_back(static_cast<float>(ttft.value() * 1e3));
-  samples.e2el.push_back(static_cast<float>(e2el.value() * 1e3));
-  if (gaps > 0) samples.tpot.push_back(static_cast<float>(tpot.value() * 1e3));
-  if (Meets(slo.ttft, ttft) && Meets(slo.tpot, tpot) && Meets(slo.e2el, e2el)) ++good;
+  return gaps > 0 ? (r.last_token - r.first_token) / gaps : Seconds(0);
+}
+
+bool IsGood(const RequestRecord& r, const ServiceLevel& slo) {
+  return !r.failed && Meets(slo.ttft, r.first_token - r.arrival) && Meets(slo.tpot, Tpot(r)) &&
+         Meets(slo.e2el, r.finish - r.arrival);
+}
+
+// Latencies of the measured requests, one kind after the other: a sample of all is large.
+void AddLatencies(const std::vector<RequestRecord>& requests, std::int64_t warmup_requests,
+                  Summary& s) {
+  std::vector<float> sample;
+  const auto summarize = [&](auto has_value, auto value) {
+    sample.clear();
+    for (const RequestRecord& r : requests) {
+      if (r.id >= warmup_requests && has_value(r)) sample.push_back(static_cast<float>(value(r)));
+    }
+    return sparseserve::Summarize(sample);
+  };
+  const auto is_done = [](const RequestRecord& r) { return !r.failed; };
+  const auto has_gaps = [](const RequestRecord& r) { return !r.failed && r.produced > Tokens(1); };
+  const auto was_scheduled = [](const RequestRecord& r) { return r.was_scheduled; };
+  s.ttft_ms = summarize(is_done, [](auto& r) { return (r.first_token - r.arrival).value() * 1e3; });
+  s.tpot_ms = summarize(has_gaps, [](auto& r) { return Tpot(r).value() * 1e3; });
+  s.e2el_ms = summarize(is_done, [](auto& r) { return (r.finish - r.arrival).value() * 1e3; });
+  s.scheduling_delay_s =
+      summarize(was_scheduled, [](auto& r) { return (r.scheduled - r.arrival).value(); });
 }
 
 // Per second, over the whole run or between warm-up and last arrival.
@@ -108,7 +120,6 @@ Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int6
   s.num_replicas = num_replicas;
   s.totals = collector.totals();
   s.perf.block_touches = s.totals.block_touches;
-  Samples samples;
   std::int64_t good = 0;
   const MeasuringWindow& window = collector.window();
   const std::vector<RequestRecord>& requests = collector.requests();
@@ -118,13 +129,10 @@ Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int6
   s.warmup_requests = window.warmup_requests;
   for (const RequestRecord& r : requests) {
     CountRequest(r, s);
-    if (r.id >= window.warmup_requests) AddSamples(r, slo, samples, good);
+    if (r.id >= window.warmup_requests) good += IsGood(r, slo);
   }
   if (num_requests > 0) s.duration = collector.end() - requests.front().arrival;
-  s.ttft_ms = sparseserve::Summarize(samples.ttft);
-  s.tpot_ms = sparseserve::Summarize(samples.tpot);
-  s.e2el_ms = sparseserve::Summarize(samples.e2el);
-  s.scheduling_delay_s = sparseserve::Summarize(samples.delay);
+  AddLatencies(requests, window.warmup_requests, s);
   const RunLengthSample& gaps = collector.token_gaps_ms();
   const std::int64_t warmup_gaps = window.begin.token_gaps;
   s.itl_ms = sparseserve::Summarize(warmup_gaps > 0 ? gaps.Without(warmup_gaps) : gaps);

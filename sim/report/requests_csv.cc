@@ -41,7 +41,7 @@ void AddRequest(const metrics::RequestRecord& r, CsvRow& row) {
   AddLatencies(r, row);
   r.was_scheduled ? row.AddSeconds(r.scheduled.ns() - r.arrival.ns()) : row.AddEmpty();
   row.Add(std::int64_t{r.preemptions}).Add(std::int64_t{r.failed});
-  for (const std::int64_t part_ns : r.ttft.ns)
+  for (const std::int64_t part_ns : r.ttft.Unpack().ns)
     r.failed ? row.AddEmpty() : row.AddMilliseconds(part_ns);
 }
 

@@ -100,10 +100,11 @@ TEST(AttributionTest, AHeldRequestWaitsAndTheOthersGoOn) {
     c.OnFinish(Ms(60), id, false);
   }
   c.CheckConservation();
-  EXPECT_EQ(Of(c.requests()[0].ttft), (Named{{"prefill_compute", 9}, {"host", 1}}));
-  EXPECT_EQ(Of(c.requests()[1].ttft), (Named{{"queue", 5}, {"prefill_compute", 19}, {"host", 1}}));
+  EXPECT_EQ(Of(c.requests()[0].ttft.Unpack()), (Named{{"prefill_compute", 9}, {"host", 1}}));
+  EXPECT_EQ(Of(c.requests()[1].ttft.Unpack()),
+            (Named{{"queue", 5}, {"prefill_compute", 19}, {"host", 1}}));
   // Gaps: 50 ms of request 0 (40 held), 30 ms of request 1 (20 held), 10 ms of C in both.
-  EXPECT_EQ(Of(c.attribution().Gaps().total()),
+  EXPECT_EQ(Of(c.attribution().Gaps().Total()),
             (Named{{"held", 60}, {"decode_compute", 10}, {"load_stall", 8}, {"host", 2}}));
 }
 
@@ -123,7 +124,7 @@ TEST(AttributionTest, GapsOfOneIterationAreItsParts) {
   }
   c.OnFinish(Ms(40), 0, false);
   c.CheckConservation();
-  EXPECT_EQ(Of(c.attribution().Gaps().total()), (Named{{"prefill_compute", 6},
+  EXPECT_EQ(Of(c.attribution().Gaps().Total()), (Named{{"prefill_compute", 6},
                                                        {"decode_compute", 18},
                                                        {"load_stall", 2},
                                                        {"eviction_stall", 1},
@@ -148,7 +149,7 @@ TEST(AttributionTest, WorkLostToAPreemptionBeforeTheFirstTokenIsRecompute) {
   c.OnFinish(Ms(35), 0, false);
   c.CheckConservation();
   EXPECT_EQ(
-      Of(c.requests()[0].ttft),
+      Of(c.requests()[0].ttft.Unpack()),
       (Named{{"queue", 2}, {"held", 8}, {"prefill_compute", 14}, {"host", 1}, {"recompute", 10}}));
 }
 
@@ -174,7 +175,7 @@ TEST(AttributionTest, IterationsThatBringAPreemptedRequestBackAreRecompute) {
   c.OnFinish(Ms(33), 0, false);
   c.CheckConservation();
   // Gaps of 5, 16 and 2 ms.
-  EXPECT_EQ(Of(c.attribution().Gaps().total()),
+  EXPECT_EQ(Of(c.attribution().Gaps().Total()),
             (Named{{"held", 4}, {"decode_compute", 5}, {"host", 2}, {"recompute", 12}}));
 }
 
@@ -194,8 +195,8 @@ TEST(AttributionTest, ReplicasDoNotMix) {
     c.OnFinish(Ms(10), id, false);
   }
   c.CheckConservation();
-  EXPECT_EQ(Of(c.requests()[0].ttft), (Named{{"prefill_compute", 9}, {"host", 1}}));
-  EXPECT_EQ(Of(c.requests()[1].ttft),
+  EXPECT_EQ(Of(c.requests()[0].ttft.Unpack()), (Named{{"prefill_compute", 9}, {"host", 1}}));
+  EXPECT_EQ(Of(c.requests()[1].ttft.Unpack()),
             (Named{{"decode_compute", 4}, {"load_stall", 5}, {"host", 1}}));
 }
 
@@ -227,8 +228,11 @@ TEST(AttributionDeathTest, TimeThatIsLostAborts) {
   c.OnFinish(Ms(12), 0, false);
   c.CheckConservation();
   std::vector<RequestRecord> records = c.requests();
-  EXPECT_EQ(Of(records[0].ttft), (Named{{"held", 2}, {"prefill_compute", 9}, {"host", 1}}));
-  records[0].ttft[Part::kHeld] -= 1;
+  EXPECT_EQ(Of(records[0].ttft.Unpack()),
+            (Named{{"held", 2}, {"prefill_compute", 9}, {"host", 1}}));
+  TimeParts parts = records[0].ttft.Unpack();
+  parts[Part::kHeld] -= 1;
+  records[0].ttft.Pack(parts);
   EXPECT_DEATH(c.attribution().CheckSums(records), "time to the first token do not sum up");
 }
 
@@ -238,7 +242,9 @@ TEST(SlowestFirstTokensTest, AreTheSlowestOfTheCompletedRoundedUp) {
     records[i].id = static_cast<std::int64_t>(i);
     const auto ms = static_cast<std::int64_t>((i * 7) % 150);  // each of 0 ... 149 once
     records[i].first_token = Ms(ms);
-    records[i].ttft[Part::kQueue] = ms * 1'000'000;
+    TimeParts parts;
+    parts[Part::kQueue] = ms * 1'000'000;
+    records[i].ttft.Pack(parts);
     records[i].produced = Tokens(1);
     records[i].failed = ms == 149;
   }

@@ -65,7 +65,7 @@ TEST(GapHistogramTest, IsAsFineAsItSaysOverAllLengths) {
     gaps.Add(Gap(lengths.back()), 1);
   }
   EXPECT_EQ(gaps.num_gaps(), 5000);
-  EXPECT_EQ(gaps.total().sum(), total);
+  EXPECT_EQ(gaps.Total().sum(), total);
   std::sort(lengths.rbegin(), lengths.rend());
   for (const double share : {0.0002, 0.01, 0.1, 0.5, 0.9, 0.999}) {
     const Breakdown slowest = gaps.Slowest(share);

@@ -1,6 +1,7 @@
 #include "sim/core/quantiles.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -55,42 +56,32 @@ float FromOrderedBits(std::uint32_t bits) {
   return std::bit_cast<float>((bits & 0x80000000U) != 0 ? bits & 0x7fffffffU : ~bits);
 }
 
-// Order statistics of runs without a sorted copy: how many values share their upper 16 bits is
-// counted once, how many of those share the lower ones once for each rank.
-class OrderStatistics {
- public:
-  explicit OrderStatistics(const RunLengthSample& sample) : sample_(sample), upper_(kSize, 0) {
-    for (const auto& run : sample.runs()) upper_[OrderedBits(run.value) >> 16] += run.count;
-  }
-  double At(std::int64_t rank) const {
-    const std::uint32_t upper = Find(upper_, rank);
-    std::vector<std::int64_t> lower(kSize, 0);
-    for (const auto& run : sample_.runs()) {
+// The order statistic of `rank` without a sorted copy: digit by digit, from the highest, by
+// counting the values that share the digits found so far.
+double AtRank(const RunLengthSample& sample, std::int64_t rank) {
+  constexpr std::uint32_t kDigit = (1U << 11) - 1;
+  std::uint32_t found = 0, known = 0;  // bits, and which of them; the last two digits share one
+  for (const int shift : {21, 10, 0}) {
+    std::array<std::int64_t, kDigit + 1> counts{};
+    for (const auto& run : sample.runs()) {
       const std::uint32_t bits = OrderedBits(run.value);
-      if (bits >> 16 == upper) lower[bits & (kSize - 1)] += run.count;
+      if ((bits & known) == found) counts[bits >> shift & kDigit] += run.count;
     }
-    return FromOrderedBits(upper << 16 | Find(lower, rank));
+    std::uint32_t digit = 0;
+    for (; rank >= counts[digit]; ++digit) rank -= counts[digit];
+    found |= digit << shift;
+    known |= kDigit << shift;
   }
-  double Quantile(double q) const {
-    const double rank = q * static_cast<double>(sample_.size() - 1);
-    const auto lower = static_cast<std::int64_t>(std::floor(rank));
-    const double low = At(lower);
-    if (lower + 1 == sample_.size()) return low;
-    return low + (At(lower + 1) - low) * (rank - static_cast<double>(lower));
-  }
+  return FromOrderedBits(found);
+}
 
- private:
-  static constexpr std::size_t kSize = std::size_t{1} << 16;
-  // Where the value of `rank` is counted; the rank becomes that within it.
-  static std::uint32_t Find(const std::vector<std::int64_t>& counts, std::int64_t& rank) {
-    std::uint32_t at = 0;
-    for (; rank >= counts[at]; ++at) rank -= counts[at];
-    return at;
-  }
-
-  const RunLengthSample& sample_;
-  std::vector<std::int64_t> upper_;
-};
+double Quantile(const RunLengthSample& sample, double q) {
+  const double rank = q * static_cast<double>(sample.size() - 1);
+  const auto lower = static_cast<std::int64_t>(std::floor(rank));
+  const double low = AtRank(sample, lower);
+  if (lower + 1 == sample.size()) return low;
+  return low + (AtRank(sample, lower + 1) - low) * (rank - static_cast<double>(lower));
+}
 
 }  // namespace
 
@@ -122,11 +113,10 @@ SampleStatistics Summarize(const RunLengthSample& sample) {
     for (std::uint32_t i = 0; i < run.count; ++i) squares += square;
   }
   s.std = std::sqrt(squares / count);
-  const OrderStatistics ordered(sample);
-  s.median = ordered.Quantile(0.5);
-  s.p95 = ordered.Quantile(0.95);
-  s.p99 = ordered.Quantile(0.99);
-  s.max = ordered.At(sample.size() - 1);
+  s.median = Quantile(sample, 0.5);
+  s.p95 = Quantile(sample, 0.95);
+  s.p99 = Quantile(sample, 0.99);
+  s.max = AtRank(sample, sample.size() - 1);
   return s;
 }
 

@@ -15,7 +15,7 @@ namespace {
 using calibration::Measurement;
 using Buckets = std::map<std::int64_t, std::vector<double>>;  // items -> times
 
-constexpr std::int64_t kDecodeSteps = 40;  // of all requests together
+constexpr std::int64_t kDecodeSteps = 150;  // of all requests together
 constexpr std::size_t kLeastQuickSamples = 2;
 constexpr std::size_t kLeastSamples = 8;      // of a point
 constexpr std::int64_t kBlocksPerChosen = 4;  // context over budget: selections change

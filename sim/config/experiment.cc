@@ -378,12 +378,6 @@ Experiment LoadExperiment(Node root, const std::string& data_root, Schema* schem
   experiment.resolved = reader.Resolved();
   ResolvePath(root, "workload", "path", experiment.workload.path);
   ResolvePath(root, "locality", "trace", base.selection_trace);
-  if (const std::string& path = experiment.workload.path;
-      !path.empty() && !std::filesystem::exists(path)) {
-    throw InputError(
-        {PlaceOf(root, "workload.path"), "workload.path", "'" + path + "': no such file",
-         "a trace; relative paths are relative to this file", "the formats: traces/README.md"});
-  }
   MakePathsAbsolute(root, experiment, base, experiment.resolved);
   base.seed = experiment.seed;
   AddWorkloadInputs(experiment.workload, base.selection_trace, experiment.inputs);

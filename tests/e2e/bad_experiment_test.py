@@ -181,7 +181,7 @@ TOGETHER = [
 ]
 
 FILES = [
-    experiment("missing trace", TRACE, "e.yaml:8: workload.path: 't.jsonl': no such file"),
+    experiment("missing trace", TRACE, "t.jsonl: no such file"),
     experiment("folder as trace", TRACE.replace("t.jsonl", "."), ".: is a directory"),
     traced("empty trace", "", "t.jsonl: the file is empty"),
     traced("trace cut off", MOONCAKE + MOONCAKE[:40], "t.jsonl:2: the last line is cut off"),

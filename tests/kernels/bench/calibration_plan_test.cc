@@ -86,7 +86,12 @@ TEST(CalibrationPlanTest, QuickRunMeasuresEveryOperation) {
         "slowdowns.h2d.flash", "slowdowns.d2h.memcpy", "slowdowns.d2h.direct",
         "slowdowns.d2h.flash"}) {
     ASSERT_TRUE(set.values.contains(value)) << value;
-    EXPECT_GT(set.values.at(value).value, 0) << value;
+    // What a hand-over takes beyond its curve is the difference of two measurements.
+    if (std::string(value) == "latencies.handover") {
+      EXPECT_GE(set.values.at(value).value, 0);
+    } else {
+      EXPECT_GT(set.values.at(value).value, 0) << value;
+    }
     EXPECT_FALSE(set.values.at(value).how.empty()) << value;
     if (std::string(value).starts_with("slowdowns")) {
       EXPECT_GE(set.values.at(value).value, 1);

@@ -12,7 +12,7 @@ SYSTEMS = ["vllm", "vllm-s", "vllm-so", "vllm-so-ft", "vllm-so-ft-wc", "sparsese
 POLICIES = ["lru", "fifo", "clock", "sieve", "s3-fifo", "layer-cyclic"]
 SETTLED = 16  # iterations of a full batch that are left out first: the window of the working set is full
 UNITS = {"mean_ttft_ms": "ms", "output_throughput": "tokens/s", "mean_itl_ms": "ms",
-         "kv.block_loads_per_iteration": "blocks", "goodput": "requests/s"}
+         "kv.block_loads_per_iteration": "blocks"}
 
 
 @dataclass
@@ -45,28 +45,16 @@ def number(text):
     return float(text) if text else None
 
 
-def from_sweep(rows, figure, model, x_name, setting="default", scale=1, unit=None, clean=lambda x: x):
-    """Rows of `sweep show --csv` along its first axis, or along none."""
-    for row in rows:
-        axis = next(iter(row))
-        x = clean(row[axis]) if axis not in ("system", "metric") else ""
-        low, high = number(row["mean_low"]), number(row["mean_high"])
-        yield Row(figure, model, row["system"], x_name, x, row["metric"], float(row["mean"]) * scale,
-                  unit or UNITS[row["metric"]], low if low is None else low * scale,
-                  high if high is None else high * scale, int(row["n"]), int(row["saturated"]), setting)
-
-
-def without_unit(rate):
-    return rate.removesuffix("/s")
-
-
-def loads(runs, figure_systems_metrics, name, sweep, model, setting, values):
-    """One sweep along rates gives the rows of several figures: {figure: (metric, ...)}."""
-    metrics = [metric for chosen in figure_systems_metrics.values() for metric in chosen]
-    rows = runs.sweep(name, sweep, metrics, 220, 20, values=values)
-    for figure, chosen in figure_systems_metrics.items():
-        mine = [row for row in rows if row["metric"] in chosen]
-        yield from from_sweep(mine, figure, model, "request rate [1/s]", setting, clean=without_unit)
+def loads(runs, figures, name, sweep, model, setting, values):
+    """One sweep along rates gives the rows of several figures: {figure: [metric, ...]}."""
+    metrics = [metric for chosen in figures.values() for metric in chosen]
+    rows = runs.sweep(name, sweep, metrics, 220, 20, values)
+    for figure, chosen in figures.items():
+        for row in rows:
+            if row["metric"] in chosen:
+                yield Row(figure, model, row["system"], "request rate [1/s]", row["rate"].removesuffix("/s"),
+                          row["metric"], float(row["mean"]), UNITS[row["metric"]], number(row["mean_low"]),
+                          number(row["mean_high"]), int(row["n"]), int(row["saturated"]), setting)
 
 
 SETTINGS = {"default": {}, "gen-cap": {"workload.output": "gen-cap"}}

@@ -59,7 +59,7 @@ class Runs:
             return {}
         return {"workload.num_requests": max(requests // 6, 20), "warmup_requests": warmup // 6}
 
-    def sweep(self, name, sweep, metrics, requests, warmup, contrast="system", values=None):
+    def sweep(self, name, sweep, metrics, requests, warmup, values=None):
         """Rows of `sweep show --csv`: means with intervals, and effects paired over seeds."""
         store = self.work / f"{name}.sqlite"
         values = {**(values or {}), **(self.few(requests, warmup) if requests else {})}
@@ -68,7 +68,7 @@ class Runs:
         self.call(*command, *(["--replications", 2] if self.quick else []))
         table = self.work / f"{name}.csv"
         chosen = [word for metric in metrics for word in ("--metric", metric)]
-        self.call("sweep", "show", store, "--contrast", contrast, *chosen, "--csv", table)
+        self.call("sweep", "show", store, "--contrast", "system", *chosen, "--csv", table)
         with table.open() as file:
             return list(csv.DictReader(file))
 

@@ -165,7 +165,7 @@ GapHistogram Attribution::Gaps() const {
 }
 
 void Attribution::CheckSums(const std::vector<RequestRecord>& requests) const {
-  std::int64_t decoding = 0;
+  WideNs decoding = 0;
   std::int64_t gaps = 0;
   for (const RequestRecord& r : requests) {
     if (r.produced == Tokens(0)) continue;
@@ -196,7 +196,7 @@ Breakdown SlowestFirstTokens(const std::vector<RequestRecord>& requests, double 
                      });
   }
   completed.resize(static_cast<std::size_t>(slowest.samples));
-  TimeParts sum;
+  TimeSums sum;
   std::int64_t shortest = ttft(completed.front());
   for (const RequestRecord* r : completed) {
     sum.Add(r->ttft.Unpack());

@@ -131,8 +131,7 @@ class Collector {
   double MeanWaiting(bool second_half) const;
 
  private:
-  // Wide enough for any number of requests times any number of nanoseconds.
-  __extension__ using Area = __int128;
+  using Area = WideNs;  // requests times nanoseconds
 
   void Integrate(SimTime now);
   RequestRecord& At(std::int64_t id);

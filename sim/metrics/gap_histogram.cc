@@ -29,8 +29,8 @@ std::int64_t GapHistogram::LowerEdge(std::size_t bin) {
   return (index - shift * kSteps) << shift;
 }
 
-TimeParts GapHistogram::Total() const {
-  TimeParts total;
+TimeSums GapHistogram::Total() const {
+  TimeSums total;
   for (const Bin& bin : bins_) total.Add(bin.sum);
   return total;
 }

@@ -31,12 +31,12 @@ class GapHistogram {
   Breakdown Slowest(double share) const;
 
   std::int64_t num_gaps() const { return num_gaps_; }
-  TimeParts Total() const;  // O(bins)
+  TimeSums Total() const;  // O(bins)
 
  private:
   struct Bin {
     std::int64_t count = 0;
-    TimeParts sum;
+    TimeSums sum;
   };
   static std::size_t BinOf(std::int64_t ns);
   static std::int64_t LowerEdge(std::size_t bin);

@@ -39,7 +39,7 @@ inline constexpr std::array<std::string_view, kNumParts> kPartNames = {"queue",
                                                                        "host",
                                                                        "recompute"};
 
-// Integer nanoseconds by part, so that sums are exact.
+// Integer nanoseconds by part of one request or iteration, so that sums are exact.
 struct TimeParts {
   std::array<std::int64_t, kNumParts> ns{};
 
@@ -48,6 +48,22 @@ struct TimeParts {
   std::int64_t sum() const { return std::accumulate(ns.begin(), ns.end(), std::int64_t{0}); }
   void Add(const TimeParts& other, std::int64_t times = 1) {
     for (std::size_t i = 0; i < kNumParts; ++i) ns[i] += other.ns[i] * times;
+  }
+};
+
+// Nanoseconds of a whole run: a million requests that wait three hours each are more than 2^63.
+__extension__ using WideNs = __int128;
+
+// Sums of TimeParts over requests or token gaps, exact.
+struct TimeSums {
+  std::array<WideNs, kNumParts> ns{};
+
+  WideNs sum() const { return std::accumulate(ns.begin(), ns.end(), WideNs{0}); }
+  void Add(const TimeParts& parts, std::int64_t times = 1) {
+    for (std::size_t i = 0; i < kNumParts; ++i) ns[i] += WideNs{parts.ns[i]} * times;
+  }
+  void Add(const TimeSums& other) {
+    for (std::size_t i = 0; i < kNumParts; ++i) ns[i] += other.ns[i];
   }
 };
 

@@ -29,7 +29,8 @@ IterationRecord Iteration(std::int64_t begin_ms, std::int64_t end_ms, double pre
 }
 
 // The parts of request `id` in ms that are not 0, by name.
-std::vector<std::pair<std::string_view, double>> Of(const TimeParts& parts) {
+template <typename Parts>
+std::vector<std::pair<std::string_view, double>> Of(const Parts& parts) {
   std::vector<std::pair<std::string_view, double>> named;
   for (std::size_t i = 0; i < kNumParts; ++i)
     if (parts.ns[i] != 0) named.emplace_back(kPartNames[i], static_cast<double>(parts.ns[i]) / 1e6);

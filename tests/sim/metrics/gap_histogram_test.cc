@@ -53,6 +53,16 @@ TEST(GapHistogramTest, OfTheBinInWhichTheShareEndsTheMeanIsTaken) {
   EXPECT_DOUBLE_EQ(PartMs(slowest, Part::kHost), 0.5);
 }
 
+// Two million gaps of 10,000 s: 2e19 ns, beyond 64 bits.
+TEST(GapHistogramTest, SumsOfAnOverloadedRunDoNotOverflow) {
+  constexpr std::int64_t kGap = 10'000'000'000'000;
+  GapHistogram gaps;
+  gaps.Add(Gap(kGap), 1'500'000);
+  gaps.Add(Gap(kGap), 500'000);
+  EXPECT_TRUE(gaps.Total().sum() == WideNs{kGap} * 2'000'000);
+  EXPECT_DOUBLE_EQ(gaps.Slowest(1).mean_ms, 1e7);
+}
+
 TEST(GapHistogramTest, IsAsFineAsItSaysOverAllLengths) {
   RandomStream random(5, "gaps");
   GapHistogram gaps;

@@ -54,7 +54,6 @@ LIBRARIES = [
     ("Boost.MPI", r"boost/(mpi|serialization)", ["sim/plan/workers.cc"]),
     ("SQLite", r"sqlite3\.h", ["sim/plan/sqlite.cc"]),
     ("xxHash", r"xxhash\.h", ["sim/config/digest.cc"]),
-    ("oneTBB", r"(oneapi/)?tbb/", ["sim/plan/*.cc"]),
     ("OpenMP", r"omp\.h", ["kernels/cpu/*"]),
     ("CUDA", r"(cuda|cub|cooperative_groups|mma|nvtx3|nvToolsExt|nvml|cublas|curand|device_)",
      ["kernels/cuda/*", "kernels/bench/*"]),

@@ -1,11 +1,10 @@
 #include "sim/plan/parallel.h"
 
-#include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <thread>
+#include <vector>
 
 namespace sparseserve::plan {
 
@@ -16,7 +15,7 @@ void RunInParallel(std::size_t count, std::int64_t threads,
   std::atomic<bool> failed{false};
   std::mutex mutex;  // of `failure`
   std::exception_ptr failure;
-  const auto work = [&](std::int64_t) {
+  const auto work = [&] {
     for (std::size_t i = next++; i < count && !stop && !failed; i = next++) {
       try {
         body(i);
@@ -28,12 +27,11 @@ void RunInParallel(std::size_t count, std::int64_t threads,
     }
   };
   const auto workers = std::min<std::int64_t>(threads, static_cast<std::int64_t>(count));
-  if (workers > 0) {
-    // One task per worker, which takes jobs until none is left: jobs differ too much in length for
-    // ranges.
-    tbb::task_arena arena(static_cast<int>(workers));
-    arena.execute(
-        [&] { tbb::parallel_for(std::int64_t{0}, workers, work, tbb::simple_partitioner()); });
+  {
+    // Each takes jobs until none is left: jobs differ too much in length for ranges.
+    std::vector<std::jthread> others;
+    for (std::int64_t i = 1; i < workers; ++i) others.emplace_back(work);
+    work();
   }
   if (failure) std::rethrow_exception(failure);
   if (done < count) throw Interrupted();

@@ -3,6 +3,7 @@
 Usage of every test file: TEST.py BINARY [unittest options]
 """
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+# How many times longer than usual a run may take: sanitizers are slow.
+PATIENCE = float(os.environ.get("SPARSESERVE_TEST_PATIENCE", "1"))
 
 # 20 requests over about 10 s of simulated time: a run takes a tenth of a second.
 SMALL = """\
@@ -68,7 +71,7 @@ class BinaryTest(unittest.TestCase):
         return path
 
     def run_binary(self, *arguments, cwd=None, stdout=subprocess.PIPE, **more):
-        return subprocess.run([BINARY, *map(str, arguments)], cwd=cwd or self.here, timeout=60,
+        return subprocess.run([BINARY, *map(str, arguments)], cwd=cwd or self.here, timeout=60 * PATIENCE,
                               stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
                               text=True, **more)
 

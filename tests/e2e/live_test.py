@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from harness import BINARY, RESULT_FILES, ROOT, BinaryTest, main
+from harness import BINARY, PATIENCE, RESULT_FILES, ROOT, BinaryTest, main
 
 EXPERIMENT = """\
 name: tiny
@@ -143,7 +143,7 @@ class LiveTest(BinaryTest):
             self.assertEqual({p.name for p in (self.here / "out" / round_).iterdir()},
                              {"vllm-s", "sparseserve"})
         made = subprocess.run([sys.executable, ROOT / "scripts" / "live_results", "out"],
-                              cwd=self.here, capture_output=True, text=True, timeout=60)
+                              cwd=self.here, capture_output=True, text=True, timeout=60 * PATIENCE)
         self.assertEqual(made.returncode, 0, made.stderr)
         self.assertIn("of 1 pairs", made.stdout)
         self.assertIn("equal under replay in 2 of 2 runs", made.stdout)
@@ -158,13 +158,13 @@ class LiveTest(BinaryTest):
             cwd=self.here, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
         measured = self.here / "out/sparseserve/measured"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 30 * PATIENCE
         while not list(measured.glob("selection.trace.tmp.*")) and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(0.3)  # some iterations
         self.assertIsNone(process.poll(), "it ended by itself")
         process.send_signal(signal_)
-        self.assertEqual(process.wait(timeout=30), -signal_)
+        self.assertEqual(process.wait(timeout=30 * PATIENCE), -signal_)
         left = [path for path in (self.here / "out").rglob("*") if path.is_file()]
         self.assertGreater(len(left), 0)
         for path in left:

@@ -3,6 +3,7 @@
 
 Usage: tests/e2e/sweep_test.py BINARY [unittest options]
 """
+import contextlib
 import csv
 import io
 import os
@@ -13,7 +14,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import BINARY, ROOT, SMALL, BinaryTest, Case, main
+from harness import BINARY, PATIENCE, ROOT, SMALL, BinaryTest, Case, main
 
 SWEEP = """\
 name: tiny
@@ -115,7 +116,7 @@ class RunTest(SweepTest):
         for task in range(1, 4):
             result = subprocess.run(
                 [ROOT / "scripts/sweep.slurm", "s.yaml", "array", "--data", ROOT], cwd=self.here,
-                capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+                capture_output=True, text=True, timeout=60 * PATIENCE, stdin=subprocess.DEVNULL,
                 env={**os.environ, "SPARSESERVE": str(BINARY), "SLURM_ARRAY_TASK_ID": str(task),
                      "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_CPUS_PER_TASK": "2"})
             self.assertEqual(result.returncode, 0, result.stderr)
@@ -136,7 +137,7 @@ class RunTest(SweepTest):
         result = subprocess.run(
             [mpirun, "--allow-run-as-root", "--oversubscribe", "-n", "3", BINARY, "sweep", "s.yaml",
              "--data", ROOT, "--out", "mpi.sqlite"],
-            cwd=self.here, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+            cwd=self.here, capture_output=True, text=True, timeout=60 * PATIENCE, stdin=subprocess.DEVNULL,
             env={**os.environ, "OMPI_MCA_btl_vader_single_copy_mechanism": "none"})
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.export("mpi.sqlite"), self.export("one.sqlite"))
@@ -171,16 +172,29 @@ class InterruptionTest(SweepTest):
         left = {path.name for path in self.here.iterdir()}
         self.assertEqual(left, {"e.yaml", "s.yaml", "undisturbed.sqlite", "killed.sqlite"})
 
+    def num_results(self, store):
+        """How many points are finished; 0 as long as there is no store to read."""
+        if not (self.here / store).exists():
+            return 0
+        try:
+            with contextlib.closing(sqlite3.connect(self.here / store, timeout=1)) as db:
+                return db.execute("SELECT count(*) FROM result").fetchone()[0]
+        except sqlite3.OperationalError:  # not made yet, or being written
+            return 0
+
     def test_ctrl_c_keeps_what_is_finished_and_says_so(self):
         self.write("s.yaml", SWEEP.replace("workload.num_requests: 8", "workload.num_requests: 400"))
         process = self.start("a.sqlite")
-        time.sleep(0.6)
+        deadline = time.monotonic() + 20 * PATIENCE
+        while not self.num_results("a.sqlite") and time.monotonic() < deadline:
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=20 * PATIENCE)
         self.assertEqual(process.returncode, 130, errors)
         self.assertIn("the same command goes on from there", errors)
         with sqlite3.connect(self.here / "a.sqlite") as db:
             self.assertEqual(db.execute("PRAGMA integrity_check").fetchone(), ("ok",))
+            self.assertGreater(db.execute("SELECT count(*) FROM result").fetchone()[0], 0)
 
 
 class RefusalTest(SweepTest):

@@ -117,7 +117,6 @@ class LibraryTest(TreeTest):
             ("nlohmann/json.hpp", "sim/report/summary.cc", "traces/mooncake.cc"),
             ("nlohmann/json.hpp", "sim/metrics/timeline_writer.cc", "sim/metrics/timeline.cc"),
             ("fmt/format.h", "sim/kvcache/a.cc", "sim/kvcache/a.h"),
-            ("tbb/parallel_for.h", "sim/plan/sweep.cc", "sim/serving/engine.cc"),
             ("cuda_runtime.h", "kernels/cuda/stream.h", "kernels/backend.h"),
             ("benchmark/benchmark.h", "kernels/bench/a.cc", "kernels/cpu/a.cc"),
         ]:

@@ -43,7 +43,7 @@ class TouchCounter {
   std::uint32_t Get(UnitId id) const {
     const Counts& counts = counts_[id.group][id.unit >> 6];
     const std::uint32_t shift = id.unit & 63;
-    return (counts.ones >> shift & 1) | (counts.twos >> shift & 1) << 1;
+    return static_cast<std::uint32_t>((counts.ones >> shift & 1) | (counts.twos >> shift & 1) << 1);
   }
   void Set(UnitId id, std::uint32_t count) {
     Counts& counts = counts_[id.group][id.unit >> 6];

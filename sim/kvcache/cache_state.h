@@ -41,6 +41,13 @@ struct UnitId {
   Unit unit = 0;
 };
 
+// What a policy evicts.
+struct Victim {
+  GroupIndex group = -1;
+  Unit unit = 0;
+  Slot slot = kNoSlot;  // where it is, if the policy knows: else the cache waits for memory to tell
+};
+
 struct CacheState {
   std::vector<Group> groups;
   std::int64_t num_slots = 0;  // of HBM

@@ -48,7 +48,7 @@ std::vector<std::string> EvictionPolicyNames() {
 }
 
 std::int64_t EvictHeld(const CacheState& state, GroupIndex index, std::int64_t count, Unit& cursor,
-                       std::vector<UnitId>& victims) {
+                       std::vector<Victim>& victims) {
   if (count == 0) return 0;
   const Group& group = state.groups[index];
   std::int64_t num_taken = 0;

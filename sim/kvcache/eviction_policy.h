@@ -41,7 +41,7 @@ class EvictionPolicy {
   // Appends `count` resident units that are not pinned to `victims`, in the order of their
   // eviction, and forgets them. The state still shows them as resident. REQUIRES: that many are not
   // pinned.
-  virtual void Evict(std::int64_t count, std::vector<UnitId>& victims) = 0;
+  virtual void Evict(std::int64_t count, std::vector<Victim>& victims) = 0;
   // Checks the policy's own invariants by brute force; aborts on a violation.
   virtual void Audit() const {}
 };
@@ -58,6 +58,6 @@ std::vector<std::string> EvictionPolicyNames();
 // `cursor` on, stopping before the first dirty one. Moves the cursor past what was taken; nothing
 // that is held lies before it. Returns how many were taken.
 std::int64_t EvictHeld(const CacheState& state, GroupIndex group, std::int64_t count, Unit& cursor,
-                       std::vector<UnitId>& victims);
+                       std::vector<Victim>& victims);
 
 }  // namespace sparseserve::kvcache

@@ -32,13 +32,13 @@ class Fifo final : public EvictionPolicy {
     ForEachSlot(state_.groups[group], [&](Slot slot) { queue_.Unlink(slot); });
   }
 
-  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
+  void Evict(std::int64_t count, std::vector<Victim>& victims) override {
     for (NodeRing::Node node = queue_.next(sentinel_), next; count > 0; node = next) {
       SPARSESERVE_CHECK(node != sentinel_, "too little is evictable");
       next = queue_.next(node);
       if (state_.pinned(owners_[node])) continue;
       queue_.Unlink(node);
-      victims.push_back(owners_[node]);
+      victims.push_back({owners_[node].group, owners_[node].unit, node});
       --count;
     }
   }

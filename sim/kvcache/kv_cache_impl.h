@@ -65,7 +65,7 @@ struct KvCache::Impl {
   AccessRecorder* recorder = nullptr;
   KvCacheStats stats;
   // Buffers of one operation, kept for their capacity.
-  std::vector<UnitId> victims;
+  std::vector<Victim> victims;
   std::vector<Unit> placed;
 };
 

@@ -88,21 +88,23 @@ void KvCache::Impl::LoadGroup(GroupIndex index, std::int64_t limit, std::vector<
   placed.clear();
   ScanUnits(group, 0, group.num_units(), kMissingWord, [&](Unit unit) {
     placed.push_back(unit);
+    __builtin_prefetch(&group.slot_of[unit], 1, 2);  // while bits are looked at
     return --limit > 0;
   });
-  std::int64_t num_dirty = 0;
-  constexpr std::size_t kAhead = 48;  // units between a prefetch and the use of what it fetched
-  for (std::size_t i = 0; i < placed.size(); ++i) {
-    if (i + kAhead < placed.size()) __builtin_prefetch(&group.slot_of[placed[i + kAhead]], 1);
-    const Unit unit = placed[i];
+  UnitBits* const all_bits = group.bits.data();  // the compiler cannot know that no store moves it
+  Slot* const slot_of = group.slot_of.data();
+  const Unit first_dirty = group.first_dirty;
+  std::int64_t num_dirty = 0, num_reloads = 0;
+  for (const Unit unit : placed) {
     const Slot slot = slots.Take();
-    group.bits[unit >> 6].resident |= std::uint64_t{1} << (unit & 63);
-    stats.reloads += group.slot_of[unit] != kNoSlot;
-    group.slot_of[unit] = slot;
-    num_dirty += unit >= group.first_dirty;
+    all_bits[unit >> 6].resident |= BitOf(unit);
+    num_reloads += slot_of[unit] != kNoSlot;
+    slot_of[unit] = slot;
+    num_dirty += unit >= first_dirty;
     if (loads != nullptr) loads->push_back({request, layer, unit, slot});
   }
   const auto num_loaded = static_cast<std::int64_t>(placed.size());
+  stats.reloads += num_reloads;
   group.num_held += num_loaded;
   state.num_resident += num_loaded;
   requests[request].num_dirty_resident += num_dirty;

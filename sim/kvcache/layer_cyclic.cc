@@ -47,7 +47,7 @@ class LayerCyclic final : public EvictionPolicy {
     marks_[group] = {};
   }
 
-  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
+  void Evict(std::int64_t count, std::vector<Victim>& victims) override {
     for (Node before = unselected_; count > 0;) {
       const Node node = lists_.next(before);
       if (node == unselected_) break;

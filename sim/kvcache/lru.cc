@@ -53,7 +53,7 @@ class Lru final : public EvictionPolicy {
     marks_[group] = {};
   }
 
-  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
+  void Evict(std::int64_t count, std::vector<Victim>& victims) override {
     for (Node before = sentinel_; count > 0;) {
       const Node node = list_.next(before);
       SPARSESERVE_CHECK(node != sentinel_, "too little is evictable");
@@ -76,7 +76,7 @@ class Lru final : public EvictionPolicy {
     const auto group = static_cast<std::size_t>(log_.group_of(node));
     return group < marks_.size() && marks_[group].node == node;
   }
-  std::int64_t EvictGroup(GroupIndex index, std::int64_t count, std::vector<UnitId>& victims) {
+  std::int64_t EvictGroup(GroupIndex index, std::int64_t count, std::vector<Victim>& victims) {
     const Group& group = state_.groups[index];
     if (group.in_use) return 0;
     Mark& mark = marks_[index];

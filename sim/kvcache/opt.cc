@@ -150,7 +150,7 @@ class Opt final : public EvictionPolicy {
     if (static_cast<std::size_t>(index) < groups_.size()) groups_[index] = {};
   }
 
-  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
+  void Evict(std::int64_t count, std::vector<Victim>& victims) override {
     while (count > 0) {
       SPARSESERVE_CHECK(!heap_.empty(), "too little is evictable");
       const Entry top = heap_.top();
@@ -186,7 +186,7 @@ class Opt final : public EvictionPolicy {
     heap_.push({time, group, unit});
   }
   // Evicts the unit of an entry that is still true. Returns how many were evicted.
-  std::int64_t EvictUnit(const Entry& entry, std::vector<UnitId>& victims) {
+  std::int64_t EvictUnit(const Entry& entry, std::vector<Victim>& victims) {
     const Group& group = state_.groups[entry.group];
     GroupView& view = groups_[entry.group];
     if (entry.unit >= view.next_use.size() || view.next_use[entry.unit] != entry.next_use) return 0;
@@ -200,7 +200,7 @@ class Opt final : public EvictionPolicy {
     victims.push_back({entry.group, entry.unit});
     return 1;
   }
-  std::int64_t EvictKept(const Entry& entry, std::int64_t count, std::vector<UnitId>& victims) {
+  std::int64_t EvictKept(const Entry& entry, std::int64_t count, std::vector<Victim>& victims) {
     const Group& group = state_.groups[entry.group];
     GroupView& view = groups_[entry.group];
     if (view.next != entry.next_use) return 0;

@@ -5,12 +5,12 @@
 // was touched more than once, else out, leaving a ghost. Otherwise the main queue's oldest goes: to
 // its young end with one touch less if it has any, else out. Touches count up to three.
 //
-// Touches are those of a TouchCounter. The ghost queue is a number per unit, the running count of
-// ghosts when it became one; it is remembered while fewer ghosts than nine tenths of HBM's slots
-// came after it (the paper's own form of the queue; a ghost that was hit still takes up its place).
-// Pinned units are passed over and stay where they are. When one queue holds nothing evictable the
-// other gives. Amortised O(1) per load, counted touch and eviction.
+// Touches are those of a TouchCounter. The ghost queue (ghost_queue.h) has nine tenths as many
+// places as HBM has slots; a ghost that was hit still takes up its place, as in the paper's own
+// form. Pinned units are passed over and stay where they are. When one queue holds nothing
+// evictable the other gives. Amortised O(1) per load, counted touch and eviction.
 #include "sim/core/check.h"
+#include "sim/kvcache/ghost_queue.h"
 #include "sim/kvcache/policies.h"
 #include "sim/kvcache/touch_counter.h"
 #include "sim/kvcache/unit_queue.h"
@@ -24,7 +24,7 @@ class S3Fifo final : public EvictionPolicy {
       : state_(state),
         small_(lives_, state.num_slots),
         main_(lives_, state.num_slots),
-        ghost_capacity_(static_cast<std::uint64_t>(state.num_slots) * 9 / 10),
+        ghosts_(state, lives_, state.num_slots * 9 / 10),
         touches_(state) {}
 
   void OnSelect(GroupIndex group, std::span<const Unit>, std::span<const Unit>) override {
@@ -34,27 +34,30 @@ class S3Fifo final : public EvictionPolicy {
     if (static_cast<std::size_t>(index) >= members_.size()) members_.resize(index + 1);
     Members& members = members_[index];
     touches_.Resize(index);
+    ghosts_.Resize(index);
     const std::uint32_t life = lives_.Of(index);
-    for (std::size_t i = 0; i < units.size(); ++i) {
-      if (i + kAhead < units.size()) PrefetchGhost(members.ghosts, units[i + kAhead]);
-      const bool to_main = TakeGhost(members.ghosts, units[i]);
+    const std::vector<Slot>& slot_of = state_.groups[index].slot_of;
+    TouchCounter::Row touches = touches_.Of(index);
+    for (const Unit unit : units) {
+      const bool to_main = ghosts_.Take({index, unit});
       ++(to_main ? members.num_main : members.num_small);
       ++(to_main ? num_main_ : num_small_);
-      (to_main ? main_ : small_).PushBack({{index, units[i]}, life});
-      touches_.Set({index, units[i]}, 0);
+      (to_main ? main_ : small_).PushBack({{index, unit}, slot_of[unit], life});
+      touches.Set(unit, 0);
     }
   }
   void OnCreate(GroupIndex group, std::span<const Unit> units) override { OnLoad(group, units); }
   void OnEnd(GroupIndex group) override {
     lives_.End(group);
     touches_.End(group);
+    ghosts_.End(group);
     if (static_cast<std::size_t>(group) >= members_.size()) return;
     num_small_ -= members_[group].num_small;
     num_main_ -= members_[group].num_main;
     members_[group] = {};
   }
 
-  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
+  void Evict(std::int64_t count, std::vector<Victim>& victims) override {
     new_ghosts_.clear();
     for (; count > 0; --count) {
       const bool small_first = num_small_ * 10 >= num_small_ + num_main_;
@@ -78,7 +81,6 @@ class S3Fifo final : public EvictionPolicy {
   static constexpr std::size_t kAhead = 32;  // units between a fetch and the use of what it got
   struct Members {
     std::int64_t num_small = 0, num_main = 0;  // units of the group in either queue
-    std::vector<std::uint64_t> ghosts;         // per unit; 0: none
   };
 
   // Moves the hand to the oldest unit that is not pinned; those before it are laid aside, so that a
@@ -99,39 +101,41 @@ class S3Fifo final : public EvictionPolicy {
     }
     return false;
   }
-  bool EvictFromSmall(std::vector<UnitId>& victims) {
+  bool EvictFromSmall(std::vector<Victim>& victims) {
     while (FindNext(small_)) {
       const QueuedUnit entry = small_[small_.hand()];
       Members& members = members_[entry.id.group];
       small_.TakeOut();
       --num_small_;
       --members.num_small;
-      if (touches_.Get(entry.id) <= 1) {
-        victims.push_back(entry.id);
+      TouchCounter::Row touches = touches_.Of(entry.id.group);
+      if (touches.Get(entry.id.unit) <= 1) {
+        victims.push_back({entry.id.group, entry.id.unit, entry.slot});
         new_ghosts_.push_back(entry.id);
         return true;
       }
       ++num_main_;
       ++members.num_main;
       main_.PushBack(entry);
-      touches_.Set(entry.id, 0);
+      touches.Set(entry.id.unit, 0);
     }
     return false;
   }
   // False when the main queue holds nothing but pinned units.
-  bool EvictFromMain(std::vector<UnitId>& victims) {
+  bool EvictFromMain(std::vector<Victim>& victims) {
     while (FindNext(main_)) {
       const QueuedUnit entry = main_[main_.hand()];
       main_.TakeOut();
-      const std::uint32_t touches = touches_.Get(entry.id);
+      TouchCounter::Row row = touches_.Of(entry.id.group);
+      const std::uint32_t touches = row.Get(entry.id.unit);
       if (touches == 0) {
         --num_main_;
         --members_[entry.id.group].num_main;
-        victims.push_back(entry.id);
+        victims.push_back({entry.id.group, entry.id.unit, entry.slot});
         return true;
       }
       main_.PushBack(entry);
-      touches_.Set(entry.id, touches - 1);
+      row.Set(entry.id.unit, touches - 1);
     }
     return false;
   }
@@ -139,25 +143,9 @@ class S3Fifo final : public EvictionPolicy {
   // What left the small queue in this batch becomes ghosts, in that order.
   void LeaveGhosts() {
     for (std::size_t i = 0; i < new_ghosts_.size(); ++i) {
-      if (i + kAhead < new_ghosts_.size()) {
-        const UnitId ahead = new_ghosts_[i + kAhead];
-        PrefetchGhost(members_[ahead.group].ghosts, ahead.unit);
-      }
-      const UnitId id = new_ghosts_[i];
-      std::vector<std::uint64_t>& ghosts = members_[id.group].ghosts;
-      if (id.unit >= ghosts.size()) ghosts.resize(state_.groups[id.group].num_units(), 0);
-      ghosts[id.unit] = ++num_ghosts_;
+      if (i + kAhead < new_ghosts_.size()) ghosts_.Prefetch(new_ghosts_[i + kAhead], kAhead);
+      ghosts_.Push(new_ghosts_[i]);
     }
-  }
-  static void PrefetchGhost(const std::vector<std::uint64_t>& ghosts, Unit unit) {
-    if (unit < ghosts.size()) __builtin_prefetch(&ghosts[unit], 1);
-  }
-  // Whether the unit is remembered; it is forgotten by that.
-  bool TakeGhost(std::vector<std::uint64_t>& ghosts, Unit unit) {
-    if (unit >= ghosts.size() || ghosts[unit] == 0) return false;
-    const bool remembered = num_ghosts_ - ghosts[unit] < ghost_capacity_;
-    ghosts[unit] = 0;
-    return remembered;
   }
 
   const CacheState& state_;
@@ -165,8 +153,7 @@ class S3Fifo final : public EvictionPolicy {
   UnitQueue small_, main_;
   std::int64_t num_small_ = 0, num_main_ = 0;  // units
   std::vector<Members> members_;               // per group
-  const std::uint64_t ghost_capacity_;
-  std::uint64_t num_ghosts_ = 0;    // ever
+  GhostQueue ghosts_;
   std::vector<UnitId> new_ghosts_;  // of a batch of evictions
   TouchCounter touches_;
 };

@@ -35,9 +35,11 @@ class SecondChance final : public EvictionPolicy {
   void OnLoad(GroupIndex group, std::span<const Unit> units) override {
     touched_.Resize(group);
     const std::uint32_t life = lives_.Of(group);
+    const std::vector<Slot>& slot_of = state_.groups[group].slot_of;
+    TouchCounter::Row touched = touched_.Of(group);
     for (const Unit unit : units) {
-      queue_.PushBack({{group, unit}, life});
-      touched_.Set({group, unit}, 0);
+      queue_.PushBack({{group, unit}, slot_of[unit], life});
+      touched.Set(unit, 0);
     }
   }
   void OnCreate(GroupIndex group, std::span<const Unit> units) override { OnLoad(group, units); }
@@ -47,8 +49,11 @@ class SecondChance final : public EvictionPolicy {
     LeaveGaps();
   }
 
-  void Evict(std::int64_t count, std::vector<UnitId>& victims) override {
+  void Evict(std::int64_t count, std::vector<Victim>& victims) override {
     SPARSESERVE_CHECK(count <= state_.num_resident, "too little is evictable");
+    // Of the group of the last entry: neighbours in the queue mostly came together.
+    GroupIndex group = -1;
+    TouchCounter::Row touched;
     while (count > 0) {
       if (queue_.AtEnd()) queue_.StartOver();
       if (const UnitId ahead = queue_[queue_.hand() + kAhead].id; ahead.group >= 0) {
@@ -59,14 +64,18 @@ class SecondChance final : public EvictionPolicy {
         queue_.TakeOut();
         continue;
       }
+      if (entry.id.group != group) {
+        group = entry.id.group;
+        touched = touched_.Of(group);
+      }
       if (!state_.pinned(entry.id)) {
-        if (touched_.Get(entry.id) == 0) {
+        if (touched.Get(entry.id.unit) == 0) {
           queue_.TakeOut();
-          victims.push_back(entry.id);
+          victims.push_back({entry.id.group, entry.id.unit, entry.slot});
           --count;
           continue;
         }
-        touched_.Set(entry.id, 0);
+        touched.Set(entry.id.unit, 0);
       }
       if (is_ring_) {
         queue_.TakeOut();

@@ -13,6 +13,10 @@
 namespace sparseserve::kvcache {
 
 class TouchCounter {
+  struct Counts {
+    std::uint64_t ones = 0, twos = 0;  // the bits of 64 counts
+  };
+
  public:
   static constexpr std::uint32_t kMax = 3;  // where counts saturate
 
@@ -39,19 +43,31 @@ class TouchCounter {
     if (static_cast<std::size_t>(index) < counts_.size()) counts_[index] = {};
   }
 
-  // REQUIRES: the unit is resident and its count was set when it became so.
-  std::uint32_t Get(UnitId id) const {
-    const Counts& counts = counts_[id.group][id.unit >> 6];
-    const std::uint32_t shift = id.unit & 63;
-    return static_cast<std::uint32_t>((counts.ones >> shift & 1) | (counts.twos >> shift & 1) << 1);
-  }
-  void Set(UnitId id, std::uint32_t count) {
-    Counts& counts = counts_[id.group][id.unit >> 6];
-    const std::uint32_t shift = id.unit & 63;
-    const std::uint64_t bit = std::uint64_t{1} << shift;
-    counts.ones = (counts.ones & ~bit) | std::uint64_t{count & 1} << shift;
-    counts.twos = (counts.twos & ~bit) | std::uint64_t{count >> 1} << shift;
-  }
+  // The counts of one group, for who looks at many: valid until the next Resize or End.
+  class Row {
+   public:
+    Row() = default;
+    // REQUIRES: the unit is resident and its count was set when it became so.
+    std::uint32_t Get(Unit unit) const {
+      const Counts& counts = counts_[unit >> 6];
+      const std::uint32_t shift = unit & 63;
+      const std::uint64_t count = (counts.ones >> shift & 1) | (counts.twos >> shift & 1) << 1;
+      return static_cast<std::uint32_t>(count);
+    }
+    void Set(Unit unit, std::uint32_t count) {
+      Counts& counts = counts_[unit >> 6];
+      const std::uint32_t shift = unit & 63;
+      const std::uint64_t bit = std::uint64_t{1} << shift;
+      counts.ones = (counts.ones & ~bit) | std::uint64_t{count & 1} << shift;
+      counts.twos = (counts.twos & ~bit) | std::uint64_t{count >> 1} << shift;
+    }
+
+   private:
+    friend class TouchCounter;
+    explicit Row(Counts* counts) : counts_(counts) {}
+    Counts* counts_ = nullptr;
+  };
+  Row Of(GroupIndex group) { return Row(counts_[group].data()); }
   // Fetches what Get and Set need, unless the unit has ceased to exist.
   void Prefetch(UnitId id) const {
     const std::vector<Counts>& counts = counts_[id.group];
@@ -59,9 +75,6 @@ class TouchCounter {
   }
 
  private:
-  struct Counts {
-    std::uint64_t ones = 0, twos = 0;  // the bits of 64 counts
-  };
   const CacheState& state_;
   std::vector<std::vector<Counts>> counts_;  // per group and 64 units
 };

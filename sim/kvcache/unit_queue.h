@@ -7,7 +7,7 @@
 // the life of the group in which they entered, and those of an earlier life are gaps.
 //
 // Cost: O(1) amortised: gaps are closed when the array is full, and then a fifth of it is gaps.
-// Memory: 12 bytes for the slots and a quarter more, rounded up to a power of two.
+// Memory: 16 bytes for the slots and a quarter more, rounded up to a power of two.
 #pragma once
 
 #include <bit>
@@ -21,6 +21,7 @@ namespace sparseserve::kvcache {
 
 struct QueuedUnit {
   UnitId id;               // a gap when the group is -1
+  Slot slot = kNoSlot;     // where it is: what leaves is not looked up
   std::uint32_t life = 0;  // of the group
 };
 

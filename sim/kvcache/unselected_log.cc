@@ -105,7 +105,7 @@ void UnselectedLog::Clean(GroupIndex index) {
 }
 
 std::int64_t UnselectedLog::EvictNext(Node before, std::int64_t count,
-                                      std::vector<UnitId>& victims) {
+                                      std::vector<Victim>& victims) {
   const Node node = list_.next(before);
   const GroupIndex index = batches_[node].group;
   GroupLog& log = logs_[index];

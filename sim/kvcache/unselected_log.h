@@ -39,7 +39,7 @@ class UnselectedLog {
   void Enter(GroupIndex group, std::span<const Unit> units, Node position);
   // Evicts up to `count` units of the batch that follows `before` in the list, in order, but not
   // those that are not saved. Returns how many; a batch that has no more is out of the list.
-  std::int64_t EvictNext(Node before, std::int64_t count, std::vector<UnitId>& victims);
+  std::int64_t EvictNext(Node before, std::int64_t count, std::vector<Victim>& victims);
   // Forgets all batches of the group.
   void End(GroupIndex group);
   // Aborts unless each resident unit that is not selected has exactly one good entry. O(units).

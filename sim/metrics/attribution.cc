@@ -87,15 +87,15 @@ void Attribution::OnIteration(const IterationRecord& record) {
 // The request's time from where it stands to `now`, an instant at which an iteration that worked on
 // it ends, or nothing has.
 void Attribution::Reach(SimTime now, RequestRecord& request, TimeParts& parts) {
-  if (request.worked_until == now) return;
+  if (request.finish == now) return;
   const Iteration& last = Last(request);
   SimTime waited_until = now;
-  if (last.end == now && last.begin >= request.worked_until) {
+  if (last.end == now && last.begin >= request.finish) {
     waited_until = last.begin;
     parts.Add(last.parts);
   }
-  parts[Part::kHeld] += waited_until.ns() - request.worked_until.ns();
-  request.worked_until = now;
+  parts[Part::kHeld] += waited_until.ns() - request.finish.ns();
+  request.finish = now;
 }
 
 void Attribution::ReachInFirst(SimTime now, RequestRecord& request) {
@@ -108,7 +108,7 @@ void Attribution::OnScheduled(SimTime now, RequestRecord& request) {
   TimeParts parts;
   parts[Part::kQueue] = now.ns() - request.arrival.ns();
   request.ttft.Pack(parts);
-  request.worked_until = now;
+  request.finish = now;
 }
 
 void Attribution::OnPrefill(SimTime now, RequestRecord& request) {
@@ -126,9 +126,9 @@ void Attribution::OnToken(SimTime now, RequestRecord& request) {
     return OnScheduled(now, request);
   }
   Iteration& last = Last(request);
-  if (!request.redoing && last.end == now && last.begin == request.worked_until) {
+  if (!request.redoing && last.end == now && last.begin == request.finish) {
     ++last.gaps;  // the common case
-    request.worked_until = now;
+    request.finish = now;
     return;
   }
   TimeParts gap;
@@ -164,7 +164,7 @@ GapHistogram Attribution::Gaps() const {
   return gaps;
 }
 
-void Attribution::CheckSums(const std::vector<RequestRecord>& requests) const {
+void Attribution::CheckSums(const RequestRecords& requests) const {
   WideNs decoding = 0;
   std::int64_t gaps = 0;
   for (const RequestRecord& r : requests) {
@@ -180,8 +180,9 @@ void Attribution::CheckSums(const std::vector<RequestRecord>& requests) const {
                     "the parts of the token gaps do not sum up to them");
 }
 
-Breakdown SlowestFirstTokens(const std::vector<RequestRecord>& requests, double share) {
+Breakdown SlowestFirstTokens(const RequestRecords& requests, double share) {
   std::vector<const RequestRecord*> completed;
+  completed.reserve(requests.size());
   for (const RequestRecord& r : requests)
     if (!r.failed && r.produced > Tokens(0)) completed.push_back(&r);
   Breakdown slowest;

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <vector>
 
@@ -24,6 +25,7 @@ namespace sparseserve::metrics {
 
 struct IterationRecord;
 struct RequestRecord;
+using RequestRecords = std::deque<RequestRecord>;  // in order of arrival
 
 // How often, and for how long, something bound the iterations.
 struct BoundShare {
@@ -49,7 +51,7 @@ class Attribution {
   void OnPreempted(RequestRecord& request);
   void OnFinish(const RequestRecord& request);
   // Aborts unless the parts of every first token and of all gaps sum up to what they are parts of.
-  void CheckSums(const std::vector<RequestRecord>& requests) const;
+  void CheckSums(const RequestRecords& requests) const;
 
   // All gaps so far. O(replicas).
   GapHistogram Gaps() const;
@@ -78,6 +80,6 @@ class Attribution {
 };
 
 // Time to the first token of completed requests: all of them, and the slowest `share` (rounded up).
-Breakdown SlowestFirstTokens(const std::vector<RequestRecord>& requests, double share);
+Breakdown SlowestFirstTokens(const RequestRecords& requests, double share);
 
 }  // namespace sparseserve::metrics

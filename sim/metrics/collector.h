@@ -1,12 +1,11 @@
 // Collects what a run produces: per request, per iteration, and the counters that must balance.
 //
-// It holds 128 bytes a request, and 8 bytes for each run of equal token gaps, about one per
-// iteration (exact quantiles need them); iterations are handed on, not kept. Latencies run from
-// arrival.
+// It holds 112 bytes a request, and 8 bytes for each run of equal token gaps, about one per
+// iteration (exact quantiles need them); iterations are handed on, not kept. Both lie in pieces: a
+// vector would hold all twice when it grows. Latencies run from arrival.
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "sim/core/quantiles.h"
 #include "sim/core/units.h"
@@ -19,21 +18,21 @@ namespace sparseserve::metrics {
 struct RequestRecord {
   std::int64_t id = 0;
   std::int32_t replica = -1;
-  std::int32_t preemptions = 0;
+  std::int32_t preemptions : 29 = 0;
+  bool was_scheduled : 1 = false;
+  bool failed : 1 = false;
+  bool redoing : 1 = false;  // preempted after its first token, and no token since
   SimTime arrival;
   SimTime scheduled;  // begin of the first iteration that works on it
   SimTime first_token;
   SimTime last_token;
-  SimTime finish;  // last token, or the moment it failed
+  SimTime finish;  // last token, or the moment it failed; until then, up to here it is attributed
   Tokens prompt;
   Tokens output;  // asked for
   Tokens produced;
-  bool was_scheduled = false;
-  bool failed = false;
-  bool redoing = false;  // preempted after its first token, and no token since
-  SimTime worked_until;  // up to here its time is attributed
-  PackedParts ttft;      // where its time to the first token went
+  PackedParts ttft;  // where its time to the first token went
 };
+static_assert(sizeof(RequestRecord) == 112);
 
 // One iteration of one replica; the columns of iterations.csv.
 struct IterationRecord {
@@ -117,7 +116,7 @@ class Collector {
   // where it went, exact in integer ns.
   void CheckConservation() const;
 
-  const std::vector<RequestRecord>& requests() const { return requests_; }
+  const RequestRecords& requests() const { return requests_; }
   const RunLengthSample& token_gaps_ms() const { return token_gaps_ms_; }
   const IterationTotals& totals() const { return totals_; }
   // Meaningful once more requests than those of the warm-up have arrived.
@@ -139,7 +138,7 @@ class Collector {
   IterationSink* sink_;
   MeasuringWindow window_;
   MeasuringWindow::Counts counts_;  // up to now
-  std::vector<RequestRecord> requests_;
+  RequestRecords requests_;
   RunLengthSample token_gaps_ms_;
   IterationTotals totals_;
   Attribution attribution_;

@@ -41,8 +41,7 @@ bool IsGood(const RequestRecord& r, const ServiceLevel& slo) {
 }
 
 // Latencies of the measured requests, one kind after the other: a sample of all is large.
-void AddLatencies(const std::vector<RequestRecord>& requests, std::int64_t warmup_requests,
-                  Summary& s) {
+void AddLatencies(const RequestRecords& requests, std::int64_t warmup_requests, Summary& s) {
   std::vector<float> sample;
   const auto summarize = [&](auto has_value, auto value) {
     sample.clear();
@@ -122,7 +121,7 @@ Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int6
   s.perf.block_touches = s.totals.block_touches;
   std::int64_t good = 0;
   const MeasuringWindow& window = collector.window();
-  const std::vector<RequestRecord>& requests = collector.requests();
+  const RequestRecords& requests = collector.requests();
   const auto num_requests = static_cast<std::int64_t>(requests.size());
   SPARSESERVE_CHECK(window.warmup_requests == 0 || window.warmup_requests < num_requests,
                     "the warm-up leaves no request to measure");
@@ -135,7 +134,9 @@ Summary Summarize(const Collector& collector, const ServiceLevel& slo, std::int6
   AddLatencies(requests, window.warmup_requests, s);
   const RunLengthSample& gaps = collector.token_gaps_ms();
   const std::int64_t warmup_gaps = window.begin.token_gaps;
-  s.itl_ms = sparseserve::Summarize(warmup_gaps > 0 ? gaps.Without(warmup_gaps) : gaps);
+  // Not by one conditional expression, which would copy all gaps.
+  s.itl_ms = warmup_gaps > 0 ? sparseserve::Summarize(gaps.Without(warmup_gaps))
+                             : sparseserve::Summarize(gaps);
   s.saturated = IsSaturated(collector);
   s.preemptions = collector.preemptions();
   s.batch_max = s.totals.batch_max;

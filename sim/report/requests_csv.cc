@@ -47,7 +47,7 @@ void AddRequest(const metrics::RequestRecord& r, CsvRow& row) {
 
 }  // namespace
 
-void WriteRequestsCsv(const std::vector<metrics::RequestRecord>& requests, AtomicFile& file) {
+void WriteRequestsCsv(const metrics::RequestRecords& requests, AtomicFile& file) {
   file.Append(Header());
   CsvRow row;
   for (const metrics::RequestRecord& request : requests) {

@@ -1,8 +1,6 @@
 // requests.csv: one line per request, in order of arrival. The columns are explained in README.md.
 #pragma once
 
-#include <vector>
-
 #include "sim/core/atomic_file.h"
 #include "sim/metrics/collector.h"
 
@@ -10,6 +8,6 @@ namespace sparseserve::report {
 
 // A cell is empty where the request has no such value: latencies of a failed request, tpot_ms of a
 // single token. Mean and percentiles over a column are therefore those of the summary.
-void WriteRequestsCsv(const std::vector<metrics::RequestRecord>& requests, AtomicFile& file);
+void WriteRequestsCsv(const metrics::RequestRecords& requests, AtomicFile& file);
 
 }  // namespace sparseserve::report

@@ -228,7 +228,7 @@ TEST(AttributionDeathTest, TimeThatIsLostAborts) {
   c.OnToken(Ms(12), 0);  // 2 ms after the iteration that made it: held
   c.OnFinish(Ms(12), 0, false);
   c.CheckConservation();
-  std::vector<RequestRecord> records = c.requests();
+  RequestRecords records = c.requests();
   EXPECT_EQ(Of(records[0].ttft.Unpack()),
             (Named{{"held", 2}, {"prefill_compute", 9}, {"host", 1}}));
   TimeParts parts = records[0].ttft.Unpack();
@@ -238,7 +238,7 @@ TEST(AttributionDeathTest, TimeThatIsLostAborts) {
 }
 
 TEST(SlowestFirstTokensTest, AreTheSlowestOfTheCompletedRoundedUp) {
-  std::vector<RequestRecord> records(150);
+  RequestRecords records(150);
   for (std::size_t i = 0; i < records.size(); ++i) {
     records[i].id = static_cast<std::int64_t>(i);
     const auto ms = static_cast<std::int64_t>((i * 7) % 150);  // each of 0 ... 149 once

@@ -36,7 +36,7 @@ TEST(CsvRowTest, EmptyFieldsKeepTheirPlace) {
   EXPECT_EQ(row.Finish(), "0.1\n");
 }
 
-std::string RequestsText(const std::vector<metrics::RequestRecord>& requests) {
+std::string RequestsText(const metrics::RequestRecords& requests) {
   TemporaryDirectory dir;
   AtomicFile file(dir / "requests.csv");
   WriteRequestsCsv(requests, file);

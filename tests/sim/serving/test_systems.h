@@ -60,7 +60,7 @@ inline SystemConfig Shipped(const std::string& system) {
 
 struct Outcome {
   RunResult result;
-  std::vector<metrics::RequestRecord> records;
+  metrics::RequestRecords records;
 };
 
 inline Outcome Simulate(const SystemConfig& config, const Requests& requests,
@@ -75,7 +75,7 @@ inline Outcome Simulate(const SystemConfig& config, const Requests& requests,
 }
 
 // When each request was scheduled and produced its first and last token: a line each.
-inline std::string Times(const std::vector<metrics::RequestRecord>& records) {
+inline std::string Times(const metrics::RequestRecords& records) {
   std::string text;
   for (const metrics::RequestRecord& r : records) {
     text += std::to_string(r.id) + " on " + std::to_string(r.replica) + ": " +

@@ -165,8 +165,10 @@ Grid RawGrid(const Points& points) {
   return grid;
 }
 
-bool IsGridBetter(const CrossValidation& validation) {
-  const double whole = validation.linear > kWrongForm ? kErrorOfWholeGrid : 1;
+bool IsGridBetter(std::string_view operation, const CrossValidation& validation) {
+  // Waking a thread takes as long as it likes.
+  const bool is_noise = operation.starts_with("host.");
+  const double whole = validation.linear > kWrongForm && !is_noise ? kErrorOfWholeGrid : 1;
   return validation.linear > kGoodEnough &&
          whole * validation.grid < kClearlyBetter * validation.linear;
 }
@@ -336,7 +338,7 @@ FittedCurve FitCurve(const Points& points) {
   for (const Measurement& point : points) (point.held_out ? held_out : seen).push_back(point);
   SPARSESERVE_CHECK(!seen.empty(), "every point is held out");
   FittedCurve fitted{{}, CrossValidate(seen)};
-  if (fitted.validation && IsGridBetter(*fitted.validation)) {
+  if (fitted.validation && IsGridBetter(seen.front().operation, *fitted.validation)) {
     Curve& curve = fitted.curve;
     curve.grid = FitGrid(seen);
     curve.valid_items = {curve.grid.items.front(), curve.grid.items.back()};

@@ -1,6 +1,7 @@
 // Attention over blocks of the pool, and the merge of two partial results. Blocks of full attention
-// lie one after the other, as they do when they were written; those of sparse attention are drawn
-// from four times as many, as the selected ones lie among the cached ones.
+// lie as they do when they were written: block by block, and of a block head by head. Those of
+// sparse attention are drawn from four times as many, as the selected ones lie among the cached
+// ones.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -64,8 +65,13 @@ std::shared_ptr<BlockList> ListBlocks(Workbench& workbench, std::int64_t rows,
   const std::int64_t places = std::min(workbench.input_bytes() / block, spread * count);
   SPARSESERVE_CHECK(places >= count, "the blocks of a call fit into the pool");
   list->slots = Permutation(places, workbench.seed());
-  if (spread == 1) std::sort(list->slots.begin(), list->slots.end());
   list->slots.resize(static_cast<std::size_t>(count));
+  const std::int64_t heads = workbench.model().kv_heads;
+  for (std::int64_t i = 0; spread == 1 && i < count; ++i) {
+    const std::int64_t row = i / blocks_per_row, of_row = i % blocks_per_row;
+    list->slots[i] =
+        static_cast<std::int32_t>((row / heads * blocks_per_row + of_row) * heads + row % heads);
+  }
   list->device = Share(workbench.Upload(list->slots));
   list->pool_bytes = places * block;
   return list;
@@ -258,7 +264,7 @@ std::vector<OperationPlan> PlanAttention(Workbench& workbench) {
   const auto in_blocks = [block](std::int64_t value) { return value / block * block; };
   const auto lengths = [&](std::int64_t most) {
     const std::int64_t end = std::max(in_blocks(most), block);
-    return Axis{std::min(std::max(in_blocks(512), block), end), end, block};
+    return Axis{std::min(std::max(in_blocks(128), block), end), end, block};
   };
   const Axis requests{1, std::clamp<std::int64_t>(tokens / 16384, 8, 64), 1};
   const Axis full = lengths(std::min<std::int64_t>(131072, tokens / requests.most));

@@ -151,7 +151,8 @@ class Calibration {
         if (step > 0 && (time > most_s || Now() > deadline)) break;
       }
       plan.x.most = x;
-      if (plan.y.is_refinable()) plan.y.most = y;
+      const std::int64_t last_line = plan.y.lines.empty() ? 0 : plan.y.lines.back();
+      if (plan.y.is_refinable()) plan.y.most = std::max(y, last_line);
     }
   }
   // The place a few steps up a range, in equal factors.
@@ -243,7 +244,10 @@ class Calibration {
   void SampleSpeed() {
     if (!IsWanted(kProbe)) return;
     if (!probe_) probe_.emplace(workbench_.backend());
-    for (int i = 0; i < kProbesPerRound; ++i) speed_.Add(probe_->Sample());
+    for (int i = 0; i < kProbesPerRound; ++i) {
+      timer_.FlushCaches();  // as the iterations of a model leave them
+      speed_.Add(probe_->Sample());
+    }
   }
 
   void AddSpeed(MeasurementSet& set) const {

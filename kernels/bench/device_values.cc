@@ -296,6 +296,10 @@ Values MeasureCeilings(Workbench& workbench, Timer& timer, Seconds budget,
   if (wanted("counts.cpu.scatter.threads")) {
     values["counts.cpu.scatter.threads"] = {Real(threads), "configured"};
   }
+  if (wanted("counts.attention.block_tokens")) {
+    values["counts.attention.block_tokens"] = {Real(workbench.model().layout.block_tokens),
+                                               "configured"};
+  }
   return values;
 }
 

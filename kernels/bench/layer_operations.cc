@@ -3,6 +3,7 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "kernels/bench/check.h"
@@ -16,6 +17,11 @@ using kernels::Buffer;
 using kernels::Lane;
 
 constexpr std::byte kNan{0xff};
+// A CPU takes a second for more.
+constexpr std::int64_t kMostTokens = 8192;
+constexpr std::int64_t kMostHostTokens = 2048;
+// Batches of decodes, which a kernel cuts into tiles of a few rows, and pieces of prefill.
+const std::vector<std::int64_t> kTokenLines = {2, 3, 4, 5, 6, 7, 8, 12, 16, 32, 64, 128, 256, 512};
 double Real(std::int64_t value) { return static_cast<double>(value); }
 
 std::shared_ptr<Buffer> Share(Buffer buffer) { return std::make_shared<Buffer>(std::move(buffer)); }
@@ -252,19 +258,29 @@ std::vector<OperationPlan> PlanLayer(Workbench& workbench) {
   const std::int64_t step = 64;
   // Columns of the weights: a share of a small projection under tensor parallelism up to the head.
   const std::int64_t columns_that_fit = workbench.input_bytes() / 2 / (model.hidden * element);
-  const Axis columns{std::max(model.hidden / 4 / step * step, step),
-                     std::max(std::min(model.vocabulary, columns_that_fit) / step * step, 2 * step),
-                     step};
+  Axis columns{std::max(model.hidden / 4 / step * step, step),
+               std::max(std::min(model.vocabulary, columns_that_fit) / step * step, 2 * step),
+               step};
+  const std::pair<std::int64_t, std::int64_t> shapes[] = {{model.projection_width(), model.hidden},
+                                                          {model.hidden, model.query_width()},
+                                                          {2 * model.intermediate, model.hidden},
+                                                          {model.hidden, model.intermediate}};
+  std::set<std::int64_t> sizes;  // of the model's weights, as columns of `hidden`
+  for (const auto& [n, k] : shapes) sizes.insert(n * k / model.hidden / step * step);
+  sizes.insert(model.vocabulary / step * step);
+  std::erase_if(sizes, [&](std::int64_t size) { return size > columns.most; });
+  columns.lines.assign(sizes.begin(), sizes.end());
   const std::int64_t widest = std::max(columns.most, 2 * model.intermediate);
-  const Axis tokens{1, std::min<std::int64_t>(8192, workbench.output_bytes() / (widest * element)),
-                    1};
+  const Axis tokens{1,
+                    std::min<std::int64_t>(workbench.is_host() ? kMostHostTokens : kMostTokens,
+                                           workbench.output_bytes() / (widest * element)),
+                    1,
+                    {},
+                    kTokenLines};
   OperationPlan gemm{"gemm", tokens, columns, [&workbench](std::int64_t x, std::int64_t y) {
                        return MakeGemm(workbench, x, y, workbench.model().hidden);
                      }};
-  for (const auto& [n, k] : {std::pair{model.projection_width(), model.hidden},
-                             {model.hidden, model.query_width()},
-                             {2 * model.intermediate, model.hidden},
-                             {model.hidden, model.intermediate}}) {
+  for (const auto& [n, k] : shapes) {
     gemm.extras.push_back(
         [&workbench, n = n, k = k](std::int64_t x) { return MakeGemm(workbench, x, n, k); });
   }

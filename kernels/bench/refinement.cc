@@ -61,6 +61,14 @@ std::int64_t Axis::Snap(double value) const {
 std::vector<std::int64_t> Axis::Spread(int count) const {
   if (!choices.empty()) return choices;
   std::vector<std::int64_t> values;
+  if (count > 2 && !lines.empty()) {
+    values.push_back(least);
+    for (const std::int64_t line : lines) {
+      if (line > least && line < most) values.push_back(line);
+    }
+    if (most > least) values.push_back(most);
+    return values;
+  }
   for (int i = 0; i < count; ++i) {
     const double fraction = count == 1 ? 0 : static_cast<double>(i) / (count - 1);
     const std::int64_t value =

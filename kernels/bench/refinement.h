@@ -17,12 +17,16 @@ struct Axis {
   std::int64_t most = 1;
   std::int64_t step = 1;                // values are multiples of it
   std::vector<std::int64_t> choices{};  // if not empty: these and no others
+  // Rising: where a law is known to bend, or what runs will ask for. Of y, they are measured
+  // however long they take.
+  std::vector<std::int64_t> lines{};
 
   bool is_refinable() const { return choices.empty(); }
   // The multiple of step in [least, most] nearest to `value`.
   std::int64_t Snap(double value) const;
   // `count` values from least to most, evenly spaced in the logarithm; fewer where they coincide.
-  // The choices where there are some.
+  // The choices where there are some; where there are lines, the ends and those between if `count`
+  // is more than two.
   std::vector<std::int64_t> Spread(int count) const;
   // Log-uniform for `uniform` in [0, 1).
   std::int64_t Draw(double uniform) const;

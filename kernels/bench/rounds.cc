@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "sim/core/quantiles.h"
+
 namespace sparseserve::bench {
 namespace {
 
@@ -64,7 +66,7 @@ calibration::Measurement ToMeasurement(const Point& point, const StoppingRule& r
   calibration::Measurement measurement;
   measurement.operation = point.call.operation;
   measurement.work = point.call.work;
-  measurement.median = Seconds(summary.median);
+  measurement.median = Seconds(TrimmedMean(point.samples));
   measurement.lower_quartile = Seconds(summary.lower_quartile);
   measurement.upper_quartile = Seconds(summary.upper_quartile);
   measurement.num_samples = summary.num_samples;

@@ -61,6 +61,8 @@ class Rounds {
   std::size_t num_rounds_ = 0;
 };
 
+// Its time is the mean without the slowest twentieth of the samples, because runs add such times
+// up: a machine that is slow for a third of the time is slow for a third of a run.
 calibration::Measurement ToMeasurement(const Point& point, const StoppingRule& rule);
 
 }  // namespace sparseserve::bench

@@ -10,6 +10,7 @@ namespace sparseserve::selection {
 namespace {
 
 constexpr double kDefaultDecay = 0.75;
+constexpr std::size_t kMostFitted = 3;  // points; more speak for themselves
 
 void ValidatePoints(std::span<const OverlapPoint> points) {
   const auto fail = [](const std::string& what, const std::string& expected) {
@@ -76,18 +77,50 @@ double FitDecay(std::span<const OverlapPoint> points) {
   return best;
 }
 
+// By which 1 - o falls per step between two points; by bisection, for the same bits everywhere.
+double DecayBetween(const OverlapPoint& from, const OverlapPoint& to) {
+  const double ratio = from.overlap < 1 ? (1 - to.overlap) / (1 - from.overlap) : 0;
+  double low = 0, high = 1;
+  for (int i = 0; i < 60; ++i) {
+    const double decay = (low + high) / 2;
+    (Power(decay, to.window - from.window) < ratio ? low : high) = decay;
+  }
+  return high;
+}
+
 }  // namespace
 
 OverlapCurve::OverlapCurve(std::span<const OverlapPoint> points) {
   ValidatePoints(points);
-  adjacent_ = points.front().overlap;
-  decay_ = points.size() >= 3 ? FitDecay(points) : kDefaultDecay;
-  rise_ = std::min(FitRise(points, decay_).rise, 1 - adjacent_);
+  if (points.size() > kMostFitted) {
+    PassThrough(points);
+    return;
+  }
+  const double adjacent = points.front().overlap;
+  const double decay = points.size() >= 3 ? FitDecay(points) : kDefaultDecay;
+  const double rise = std::min(FitRise(points, decay).rise, 1 - adjacent);
+  for (std::int64_t window = 1; window <= kMaxWindow; ++window)
+    overlap_[window] = adjacent + rise * (1 - Power(decay, window - 1));
+}
+
+void OverlapCurve::PassThrough(std::span<const OverlapPoint> points) {
+  double decay = 1;
+  std::size_t next = 0;
+  for (std::int64_t window = 1; window <= kMaxWindow; ++window) {
+    if (next < points.size() && window == points[next].window) {
+      overlap_[window] = points[next].overlap;
+      if (next + 1 < points.size()) decay = DecayBetween(points[next], points[next + 1]);
+      ++next;
+    } else {
+      overlap_[window] = 1 - (1 - overlap_[window - 1]) * decay;
+    }
+    overlap_[window] = std::max(overlap_[window], overlap_[window - 1]);
+  }
 }
 
 double OverlapCurve::At(std::int64_t window) const {
   SPARSESERVE_CHECK(window >= 0, "a window counts steps");
-  return window == 0 ? 0 : adjacent_ + rise_ * (1 - Power(decay_, window - 1));
+  return overlap_[std::min(window, kMaxWindow)];
 }
 
 }  // namespace sparseserve::selection

@@ -5,11 +5,13 @@
 // previous selection of the same block: o(w) = P(gap <= w), so o(w) - o(w-1) is the share that
 // returns after exactly w steps, and 1 - o(w) what is new to the window.
 //
-// Fitted form: o(w) = o(1) + rise * (1 - decay^(w-1)), that is, geometric gaps beyond the first.
-// Exact through three points (1, a, b) whenever a curve of this form passes through them, least
-// squares through more. It says nothing about gaps beyond kMaxWindow.
+// Form: o(w) = o(1) + rise * (1 - decay^(w-1)), that is, geometric gaps beyond the first. Exact
+// through three points (1, a, b) whenever a curve of this form passes through them. More points,
+// which somebody measured, are each met, with 1 - o falling geometrically between two of them. It
+// says nothing about gaps beyond kMaxWindow.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -29,13 +31,13 @@ class OverlapCurve {
   // the "flat-tail" preset.
   explicit OverlapCurve(std::span<const OverlapPoint> points);
 
-  // o(window); 0 at window 0. REQUIRES: 0 <= window.
+  // o(window), of kMaxWindow beyond it; 0 at window 0. REQUIRES: 0 <= window.
   double At(std::int64_t window) const;
 
  private:
-  double adjacent_ = 0;
-  double rise_ = 0;
-  double decay_ = 0;
+  void PassThrough(std::span<const OverlapPoint> points);
+
+  std::array<double, kMaxWindow + 1> overlap_{};  // by window
 };
 
 }  // namespace sparseserve::selection

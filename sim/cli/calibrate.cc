@@ -123,13 +123,14 @@ CalibrateOptions ReadOptions(const po::variables_map& values) {
          "either --backend or --from", "see 'sparseserve calibrate --help'");
   if (!options.backend.empty() && options.backend != "cpu" && options.backend != "cuda")
     Fail("--backend", "'" + options.backend + "' is not known", "cpu or cuda");
-  for (const char* option : {"budget", "model", "seed"}) {
+  for (const char* option : {"budget", "model", "block-tokens", "seed"}) {
     if (!options.from.empty() && !values[option].defaulted())
       Fail(std::string("--") + option, "nothing is measured with --from", "--backend");
   }
   options.nvbandwidth = text("nvbandwidth");
   options.request.backend = options.backend;
   options.request.budget = ParseBudget(text("budget"));
+  options.request.block_tokens = ParseInteger(text("block-tokens"), "block-tokens", 1, 4096);
   options.request.seed =
       static_cast<std::uint64_t>(ParseInteger(text("seed"), "seed", 0, INT64_MAX));
   ReadFiles(values, options);
@@ -143,6 +144,7 @@ po::options_description Options() {
       "out", Text("FILE.yaml"), "the record to write")(
       "budget", Text("TIME", "5min"), "how long to measure; longer is finer and more certain")(
       "model", Text("NAME"), "model whose shapes are measured (default: the harness's own)")(
+      "block-tokens", Text("N", "16"), "size of the KV blocks that attention is measured with")(
       "seed", Text("N", "1"), "of the sizes that are held out and the order of measurements")(
       "nvbandwidth", Text("FILE.json"),
       "output of 'nvbandwidth --json': its link bandwidths replace the measured ones")(

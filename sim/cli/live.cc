@@ -95,11 +95,26 @@ live::LiveRecord Measure(const config::Experiment& experiment, std::size_t index
   return left;
 }
 
-serving::RunResult Predict(const config::Experiment& experiment, std::size_t index,
+// Writes into the configuration of the run what `system` has beyond the experiment, so that
+// `explain` repeats it.
+void Resolve(const serving::SystemConfig& system, config::Experiment& experiment) {
+  const auto number = [](double value) { return config::Node::Scalar(fmt::format("{}", value)); };
+  config::SetValue(experiment.resolved, "hardware.time_scale", number(system.time_scale));
+  config::Node points = config::Node::List();
+  for (const auto& point : system.locality.overlap) {
+    config::Node& entry = points.items.emplace_back(config::Node::Map());
+    entry.Set("window", config::Node::Scalar(std::to_string(point.window)));
+    entry.Set("overlap", number(point.overlap));
+  }
+  config::SetValue(experiment.resolved, "locality.overlap", std::move(points));
+}
+
+serving::RunResult Predict(config::Experiment experiment, std::size_t index,
                            const serving::SystemConfig& system, RunFiles files,
                            const std::string& directory,
                            const serving::MeasuredRun* imposed = nullptr) {
   files.directory = directory;
+  Resolve(system, experiment);
   serving::RunOptions run;
   run.imposed = imposed;
   return RunAndWrite(experiment, index, files, run,

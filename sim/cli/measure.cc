@@ -70,7 +70,9 @@ calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
   options.ring.num_slots = config.num_staging_slots;
   options.ring.slot = config.staging_slot;
   options.ring.scatter_threads = config.scatter_threads;
-  if (request.model) options.model = ShapeOf(*request.model, request);
+  options.model =
+      request.model ? ShapeOf(*request.model, request) : bench::DefaultModelShape(request.backend);
+  options.model->layout.block_tokens = static_cast<std::int32_t>(request.block_tokens);
   report::JobProgress progress;
   options.progress = [&](const std::string& what, double done) { progress.Show(what, done); };
   try {

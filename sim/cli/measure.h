@@ -17,6 +17,7 @@ struct MeasureRequest {
   std::uint64_t seed = 1;
   std::optional<llm::Architecture> model;  // whose shapes are measured; else the harness's own
   std::string model_path;                  // for messages
+  std::int64_t block_tokens = 16;          // of the KV blocks that attention reads
 };
 
 // Shows its progress on stderr. Throws InputError where the backend is not available, or the

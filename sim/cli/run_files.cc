@@ -1,5 +1,7 @@
 #include "sim/cli/run_files.h"
 
+#include <iostream>
+
 #include "sim/cli/command.h"
 #include "sim/config/value_text.h"
 #include "sim/core/error.h"
@@ -13,6 +15,18 @@ namespace sparseserve::cli {
 namespace {
 
 constexpr std::size_t kMaxSlices = 200'000;  // of a timeline: what a viewer still opens at ease
+
+// Gathering smaller blocks takes longer, and no curve tells how much.
+void WarnOfOtherBlocks(const serving::SystemConfig& system) {
+  const auto& counts = system.calibration.counts;
+  const auto measured = counts.find("attention.block_tokens");
+  const auto here = static_cast<double>(system.selection.block_tokens.value());
+  if (measured == counts.end() || measured->second.value == here) return;
+  std::cerr << "warning: attention of the record " << system.calibration.name
+            << " was measured with blocks of " << measured->second.value
+            << " tokens, selection.block_tokens is " << here
+            << ": its times are those of the former (calibrate --block-tokens)\n";
+}
 
 }  // namespace
 
@@ -77,7 +91,10 @@ config::Experiment LoadExperimentFile(const boost::program_options::variables_ma
   const std::string seed = values["seed"].as<std::string>();
   if (!seed.empty())
     overrides.push_back("seed=" + std::to_string(ParseInteger(seed, "seed", 0, INT64_MAX)));
-  return config::LoadExperiment(path, overrides, FindDataRoot(values["data"].as<std::string>()));
+  config::Experiment experiment =
+      config::LoadExperiment(path, overrides, FindDataRoot(values["data"].as<std::string>()));
+  WarnOfOtherBlocks(experiment.systems.front());
+  return experiment;
 }
 
 }  // namespace sparseserve::cli

@@ -31,7 +31,8 @@ serving::RunResult RunAndWrite(const config::Experiment& experiment, std::size_t
 // Reads "BEGIN:END" (100s:105s) into the window of the timeline. Throws InputError.
 void ParseWindow(const std::string& text, RunFiles& files);
 
-// The experiment at `path` with the overrides and the seed of the command line.
+// The experiment at `path` with the overrides and the seed of the command line. Warns where its
+// blocks are not those that the record's attention was measured with.
 config::Experiment LoadExperimentFile(const boost::program_options::variables_map& values,
                                       const std::string& verb, const std::string& hint);
 

@@ -15,11 +15,14 @@ namespace {
 using calibration::Measurement;
 using Buckets = std::map<std::int64_t, std::vector<double>>;  // items -> times
 
-constexpr std::int64_t kDecodeSteps = 150;  // of all requests together
+constexpr std::int64_t kDecodeSteps = 75;  // of all requests together, in a round
 constexpr std::size_t kLeastQuickSamples = 2;
 constexpr std::size_t kLeastSamples = 8;      // of a point
 constexpr std::int64_t kBlocksPerChosen = 4;  // context over budget: selections change
-constexpr std::int64_t kMostHidden = 512;
+// Layers last as long as the model's own, because how long the host has slept decides how long it
+// takes to wake, up to sizes that would take minutes.
+constexpr std::int64_t kMostHidden = 2048;
+constexpr int kRounds = 2;  // of everything: a slow phase of the machine touches all a little
 
 class Batch : public traces::RequestStream {
  public:
@@ -75,6 +78,22 @@ serving::SystemConfig SystemFor(const kernels::Backend& backend, const llm::Arch
   return config;
 }
 
+// What the engine did on the host while it served so many requests at once.
+HostSamples Serve(kernels::Backend& backend, const llm::Architecture& model, std::int64_t requests,
+                  std::int64_t budget_blocks) {
+  const serving::SystemConfig config = SystemFor(backend, model, requests, budget_blocks);
+  const Tokens prompt = config.selection.block_tokens * (budget_blocks * kBlocksPerChosen);
+  // Requests that begin early still decode when the last one begins.
+  const Tokens output(kDecodeSteps + 3 * requests);
+  Batch scanned(requests, prompt, output);
+  const serving::WorkloadBounds bounds = serving::ScanWorkload(scanned);
+  Batch batch(requests, prompt, output);
+  metrics::Collector collector(nullptr);
+  return RunLive(config, backend, {.real_time = false}, batch, bounds, {}, collector,
+                 serving::RunOptions())
+      .left.host;
+}
+
 void Sort(const std::vector<HostSample>& samples, Buckets& buckets) {
   for (const HostSample& sample : samples) buckets[sample.items].push_back(sample.time.value());
 }
@@ -108,23 +127,17 @@ std::vector<Measurement> MeasureHostWork(kernels::Backend& backend, const llm::A
       quick ? std::vector<std::int64_t>{1, 3} : std::vector<std::int64_t>{1, 2, 3, 4, 6, 8};
   const std::vector<std::int64_t> budgets =
       quick ? std::vector<std::int64_t>{8} : std::vector<std::int64_t>{8, 24, 64};
+  const double parts = static_cast<double>(kRounds * budgets.size() * counts.size());
   double done = 0;
-  for (const std::int64_t budget : budgets) {
-    for (const std::int64_t requests : counts) {
-      const serving::SystemConfig config = SystemFor(backend, small, requests, budget);
-      const Tokens prompt = config.selection.block_tokens * (budget * kBlocksPerChosen);
-      // Requests that begin early still decode when the last one begins.
-      const Tokens output(kDecodeSteps + 3 * requests);
-      Batch scanned(requests, prompt, output);
-      const serving::WorkloadBounds bounds = serving::ScanWorkload(scanned);
-      Batch batch(requests, prompt, output);
-      metrics::Collector collector(nullptr);
-      const LiveResult result = RunLive(config, backend, {.real_time = false}, batch, bounds, {},
-                                        collector, serving::RunOptions());
-      Sort(result.left.host.iterations, iterations);
-      Sort(result.left.host.selects, selects);
-      Sort(result.left.host.attends, attends);
-      if (progress) progress(done += 1.0 / static_cast<double>(budgets.size() * counts.size()));
+  for (int round = 0; round < kRounds; ++round) {
+    for (const std::int64_t budget : budgets) {
+      for (const std::int64_t requests : counts) {
+        const HostSamples host = Serve(backend, small, requests, budget);
+        Sort(host.iterations, iterations);
+        Sort(host.selects, selects);
+        Sort(host.attends, attends);
+        if (progress) progress((done += 1) / parts);
+      }
     }
   }
   const std::size_t least = quick ? kLeastQuickSamples : kLeastSamples;

@@ -32,11 +32,12 @@ void SimulatedExecutor::BeginDecode(RequestIndex index, const RequestState& requ
   const auto i = static_cast<std::size_t>(index);
   if (i >= metered_.size()) metered_.resize(i + 1);
   // A context within the budget overlaps by force and says nothing about the model.
-  metered_[i] =
-      metered_layer_ >= config_.geometry.dense_layers && blocks > config_.geometry.budget_blocks
-          ? 1
-          : 0;
-  if (metered_[i] != 0) meter_->BeginGroup(i);
+  const bool chooses = blocks > config_.geometry.budget_blocks;
+  metered_[i] = chooses && metered_layer_ >= config_.geometry.dense_layers ? 1 : 0;
+  if (metered_[i] == 0) return;
+  for (std::int64_t layer = 0; layer < config_.geometry.num_layers; ++layer) {
+    if (IsMetered(layer)) meter_->BeginGroup(MeterGroup(index, layer));
+  }
 }
 
 void SimulatedExecutor::EndDecode(RequestIndex index) {
@@ -63,6 +64,20 @@ void SimulatedExecutor::CompleteUpTo(kvcache::SaveTicket ticket) {
   if (done == 0) return;
   if (cache_ != nullptr) cache_->CompleteSaves(ticket);
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+// One layer stands for all of a locality model; those of a real model differ.
+bool SimulatedExecutor::IsMetered(std::int64_t layer) const {
+  if (config_.imposed != nullptr) return layer >= config_.geometry.dense_layers;
+  const scheduler::LaneSampling& sampling = config_.geometry.sampling;
+  return sampling.StratumOf(layer) == sampling.StratumOf(metered_layer_);
+}
+
+std::size_t SimulatedExecutor::MeterGroup(RequestIndex index, std::int64_t layer) const {
+  const auto request = static_cast<std::size_t>(index);
+  if (config_.imposed == nullptr) return request;
+  return request * static_cast<std::size_t>(config_.geometry.num_layers) +
+         static_cast<std::size_t>(layer);
 }
 
 Seconds SimulatedExecutor::Take(cost::Estimate estimate) {
@@ -310,10 +325,8 @@ void SimulatedExecutor::Select(RequestIndex index, std::int64_t layer, Tokens co
   const std::int64_t stratum = sampling.StratumOf(layer);
   delta_.Clear();
   selection_->Step(index, layer, BlocksFor(context, config_.geometry.block_tokens).value(), delta_);
-  if (meter_ != nullptr && stratum == sampling.StratumOf(metered_layer_) &&
-      metered_[static_cast<std::size_t>(index)] != 0) {
-    meter_->Observe(static_cast<std::size_t>(index), delta_);
-  }
+  if (meter_ != nullptr && IsMetered(layer) && metered_[static_cast<std::size_t>(index)] != 0)
+    meter_->Observe(MeterGroup(index, layer), delta_);
   cache_->Select(index, stratum, delta_.added, delta_.removed);
 }
 

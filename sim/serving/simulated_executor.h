@@ -98,6 +98,9 @@ class SimulatedExecutor : public Executor {
   void StallForSaves(SimTime until);
   void WaitForHost(Seconds duration, std::int64_t layer);
   void FollowClock();
+  bool IsMetered(std::int64_t layer) const;
+  // Of the meter.
+  std::size_t MeterGroup(RequestIndex index, std::int64_t layer) const;
   Seconds Take(cost::Estimate estimate);
   void Compute(Seconds duration, Seconds& share, const char* what, std::int64_t layer);
   SimTime now() const { return start_ + elapsed_; }
@@ -107,7 +110,7 @@ class SimulatedExecutor : public Executor {
   kvcache::KvCache* cache_;
   selection::SelectionModel* selection_;
   selection::OverlapMeter* meter_;
-  std::int64_t metered_layer_;  // the overlap is measured in one layer only, or in its stratum
+  std::int64_t metered_layer_;  // where nothing is imposed, the overlap is that of its stratum
   std::vector<char> metered_;   // by request
   Timeline* timeline_;
 

@@ -117,6 +117,11 @@ class LiveTest(BinaryTest):
         self.assertIsNone(found["reproduced"])
         self.assertEqual(found["itl_breakdown_ms"], summary["itl_breakdown_ms"])
         self.assertGreater(len(found["what_if"]["rows"]), 0)
+        # A prediction, whatever the machine's speed, is repeated with its fitted locality.
+        for path in (self.here / "out/sparseserve").glob("predicted*"):
+            result = self.run_binary("explain", path, "--data", ROOT, "--what-if", "none", "--json", "-")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertTrue(json.loads(result.stdout)["reproduced"], path)
 
     def test_says_in_one_line_what_it_cannot_run(self):
         for options, message in [
@@ -188,6 +193,22 @@ class LiveTest(BinaryTest):
                            "--set", "workload.num_requests=1")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertRegex(result.stderr, "warning: the record .* was measured on 'Another, 3 cores', this is '")
+
+    def test_other_blocks_than_the_record_s_are_told_in_one_line(self):
+        text = (ROOT / "calibration" / "devices" / "cpu-2core.yaml").read_text()
+        text = re.sub(r"(?m)^digest:.*\n", "", text)
+        text = re.sub(r"(?m)^  attention.block_tokens:\n(    .*\n)*", "", text)
+        text = re.sub(r"(?m)^counts:\n", "counts:\n  attention.block_tokens: {value: 8, kind: assumed, "
+                      "source: a test}\n", text)
+        self.write("eights.yaml", text)
+        options = ["--set", "hardware.calibration=./eights.yaml", "--set", "systems=[sparseserve]"]
+        self.write("e.yaml", EXPERIMENT)
+        told = "was measured with blocks of 8 tokens, selection.block_tokens is 16"
+        for size, lines in ((16, 1), (8, 0)):
+            result = self.run_binary("simulate", "e.yaml", "--data", ROOT, "--out", "out", *options,
+                                     "--set", f"selection.block_tokens={size}")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(result.stderr.count(told), lines, result.stderr)
 
     def test_help_teaches(self):
         result = self.run_binary("live", "--help")

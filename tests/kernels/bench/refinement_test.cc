@@ -62,6 +62,13 @@ TEST(AxisTest, SpreadsFromLeastToMostAndRises) {
   EXPECT_EQ((Axis{1, 9, 1, {3, 7}}.Spread(5)), (std::vector<std::int64_t>{3, 7}));
 }
 
+TEST(AxisTest, BeginsWithItsLinesWhereThereIsTimeForMoreThanTheEnds) {
+  const Axis axis{1, 20, 1, {}, {1, 2, 3, 8, 20, 32}};
+  EXPECT_EQ(axis.Spread(3), (std::vector<std::int64_t>{1, 2, 3, 8, 20}));
+  EXPECT_EQ(axis.Spread(2), (std::vector<std::int64_t>{1, 20}));
+  EXPECT_TRUE(axis.is_refinable());
+}
+
 TEST(AxisTest, DrawsOverTheWholeRange) {
   EXPECT_EQ(kItems.Draw(0), 1);
   EXPECT_EQ(kItems.Draw(0.5), 256);

@@ -29,10 +29,21 @@ TEST(OverlapCurveTest, RecoversACurveOfItsOwnForm) {
   for (const OverlapPoint& point : points) EXPECT_NEAR(curve.At(point.window), point.overlap, 1e-6);
 }
 
+// Those that were measured of a model with random weights; no curve of three parameters is close.
+TEST(OverlapCurveTest, MeetsEachOfManyPoints) {
+  const std::vector<OverlapPoint> points = {{1, 0.475}, {2, 0.657},  {4, 0.827},
+                                            {8, 0.936}, {12, 0.969}, {16, 0.982}};
+  const OverlapCurve curve(points);
+  for (const OverlapPoint& point : points) EXPECT_EQ(curve.At(point.window), point.overlap);
+  EXPECT_NEAR((1 - curve.At(6)) / (1 - curve.At(4)), (1 - curve.At(8)) / (1 - curve.At(6)), 1e-9);
+  EXPECT_EQ(curve.At(99), 0.982);
+}
+
 TEST(OverlapCurveTest, NeverFallsAndStaysAShare) {
   for (const auto& points :
        {std::vector<OverlapPoint>{{1, 0.8}}, std::vector<OverlapPoint>{{1, 0.6}, {2, 0.9}},
-        std::vector<OverlapPoint>{{1, 0.3}, {2, 0.3}, {16, 1.0}}}) {
+        std::vector<OverlapPoint>{{1, 0.3}, {2, 0.3}, {16, 1.0}},
+        std::vector<OverlapPoint>{{1, 0.3}, {2, 0.3}, {5, 0.9}, {9, 1.0}}}) {
     const OverlapCurve curve(points);
     EXPECT_EQ(curve.At(0), 0);
     for (std::int64_t window = 1; window <= kMaxWindow; ++window) {

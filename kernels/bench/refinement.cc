@@ -80,7 +80,8 @@ std::vector<std::int64_t> Axis::Spread(int count) const {
 
 std::int64_t Axis::Draw(double uniform) const {
   if (!choices.empty()) {
-    return choices[static_cast<std::size_t>(uniform * static_cast<double>(choices.size()))];
+    const auto index = static_cast<std::size_t>(uniform * static_cast<double>(choices.size()));
+    return choices[std::min(index, choices.size() - 1)];  // uniform may be 1
   }
   return Snap(std::exp(LogOf(least) + (LogOf(most) - LogOf(least)) * uniform));
 }

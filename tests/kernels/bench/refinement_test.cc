@@ -73,7 +73,9 @@ TEST(AxisTest, DrawsOverTheWholeRange) {
   EXPECT_EQ(kItems.Draw(0), 1);
   EXPECT_EQ(kItems.Draw(0.5), 256);
   EXPECT_EQ(kItems.Draw(0.9999999), 65536);
+  EXPECT_EQ(kItems.Draw(1), 65536);
   EXPECT_EQ((Axis{1, 9, 1, {3, 7}}.Draw(0.6)), 7);
+  EXPECT_EQ((Axis{1, 9, 1, {3, 7}}.Draw(1)), 7);
 }
 
 TEST(RefinementTest, LinearMachineNeedsNoFurtherLine) {

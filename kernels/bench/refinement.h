@@ -28,7 +28,7 @@ struct Axis {
   // The choices where there are some; where there are lines, the ends and those between if `count`
   // is more than two.
   std::vector<std::int64_t> Spread(int count) const;
-  // Log-uniform for `uniform` in [0, 1).
+  // Log-uniform for `uniform` in [0, 1].
   std::int64_t Draw(double uniform) const;
 };
 

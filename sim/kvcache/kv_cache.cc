@@ -68,9 +68,6 @@ void KvCache::Impl::Evict(std::int64_t count) {
   victims.clear();
   policy->Evict(count, victims);
   SPARSESERVE_CHECK(static_cast<std::int64_t>(victims.size()) == count, "policy miscounts");
-  // Of the group of the last victim: those of one group mostly follow each other.
-  GroupIndex index = -1;
-  Group* group = nullptr;
   for (std::size_t i = 0; i < victims.size(); ++i) {
     constexpr std::size_t kAhead = 32;
     if (i + kAhead < victims.size()) {
@@ -80,15 +77,12 @@ void KvCache::Impl::Evict(std::int64_t count) {
       __builtin_prefetch(&owner.bits[ahead.unit >> 6], 1);
     }
     const Victim victim = victims[i];
-    if (victim.group != index) {
-      index = victim.group;
-      group = &state.groups[index];
-    }
-    UnitBits& bits = group->bits[victim.unit >> 6];
+    Group& group = state.groups[victim.group];
+    UnitBits& bits = group.bits[victim.unit >> 6];
     const std::uint64_t bit = std::uint64_t{1} << (victim.unit & 63);
     bits.resident &= ~bit;
-    group->num_held -= (bits.selected & bit) != 0;
-    slots.Return(victim.slot == kNoSlot ? group->slot_of[victim.unit] : victim.slot);
+    group.num_held -= (bits.selected & bit) != 0;
+    slots.Return(victim.slot == kNoSlot ? group.slot_of[victim.unit] : victim.slot);
   }
   state.num_resident -= count;
   stats.evictions += count;

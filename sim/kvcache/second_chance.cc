@@ -51,9 +51,6 @@ class SecondChance final : public EvictionPolicy {
 
   void Evict(std::int64_t count, std::vector<Victim>& victims) override {
     SPARSESERVE_CHECK(count <= state_.num_resident, "too little is evictable");
-    // Of the group of the last entry: neighbours in the queue mostly came together.
-    GroupIndex group = -1;
-    TouchCounter::Row touched;
     while (count > 0) {
       if (queue_.AtEnd()) queue_.StartOver();
       if (const UnitId ahead = queue_[queue_.hand() + kAhead].id; ahead.group >= 0) {
@@ -64,11 +61,8 @@ class SecondChance final : public EvictionPolicy {
         queue_.TakeOut();
         continue;
       }
-      if (entry.id.group != group) {
-        group = entry.id.group;
-        touched = touched_.Of(group);
-      }
       if (!state_.pinned(entry.id)) {
+        TouchCounter::Row touched = touched_.Of(entry.id.group);
         if (touched.Get(entry.id.unit) == 0) {
           queue_.TakeOut();
           victims.push_back({entry.id.group, entry.id.unit, entry.slot});

@@ -46,7 +46,6 @@ class TouchCounter {
   // The counts of one group, for who looks at many: valid until the next Resize or End.
   class Row {
    public:
-    Row() = default;
     // REQUIRES: the unit is resident and its count was set when it became so.
     std::uint32_t Get(Unit unit) const {
       const Counts& counts = counts_[unit >> 6];
@@ -65,7 +64,7 @@ class TouchCounter {
    private:
     friend class TouchCounter;
     explicit Row(Counts* counts) : counts_(counts) {}
-    Counts* counts_ = nullptr;
+    Counts* counts_;
   };
   Row Of(GroupIndex group) { return Row(counts_[group].data()); }
   // Fetches what Get and Set need, unless the unit has ceased to exist.

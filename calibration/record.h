@@ -51,7 +51,8 @@ inline constexpr auto kEfficiencyNames = std::to_array<std::string_view>(
 inline constexpr auto kLatencyNames =
     std::to_array<std::string_view>({"kernel", "handover", "probe"});
 inline constexpr auto kSlowdownNames = std::to_array<std::string_view>(
-    {"h2d.memcpy", "h2d.batch", "h2d.flash", "h2d.bulk", "d2h.memcpy", "d2h.direct", "d2h.flash"});
+    {"h2d.memcpy", "h2d.batch", "h2d.flash", "h2d.bulk", "d2h.memcpy", "d2h.direct", "d2h.flash",
+     "cold.h2d.memcpy", "cold.h2d.flash"});
 inline constexpr auto kCountNames =
     std::to_array<std::string_view>({"cpu.scatter.threads", "attention.block_tokens"});
 

@@ -162,6 +162,10 @@ Estimate CostModel::HostAttend(std::int64_t units) const {
 
 double CostModel::ComputeSlowdown(LoadMethod method) const { return load_slowdown_[Index(method)]; }
 
+double CostModel::AfterLoad(LoadMethod method, double loaded_share) const {
+  return 1 - std::clamp(loaded_share, 0.0, 1.0) * (1 - 1 / cold_read_[Index(method)]);
+}
+
 double CostModel::ComputeSlowdown(SaveMethod method) const { return save_slowdown_[Index(method)]; }
 
 }  // namespace sparseserve::cost

@@ -80,6 +80,9 @@ class CostModel {
   // Factor >= 1 on compute that runs while such a transfer is active.
   double ComputeSlowdown(LoadMethod method) const;
   double ComputeSlowdown(SaveMethod method) const;
+  // Factor <= 1 on decode attention of whose blocks this share was loaded right before, and may
+  // still be in a cache of the device (slowdowns.cold.*; 1 where the record lacks it).
+  double AfterLoad(LoadMethod method, double loaded_share) const;
 
   // --- the engine's own work on the host, where the record has it measured; otherwise none ---
   // Between two iterations, with so many requests in the batch.
@@ -145,6 +148,7 @@ class CostModel {
   std::array<Operation, 2> load_;  // by method
   std::array<Operation, 3> save_;
   std::array<double, 2> load_slowdown_{};
+  std::array<double, 2> cold_read_{1, 1};
   std::array<double, 3> save_slowdown_{};
   std::vector<std::string> provenance_;
 };

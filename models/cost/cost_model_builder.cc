@@ -260,6 +260,10 @@ void CostModel::Builder::BuildTransfers() {
   };
   cost_.load_slowdown_ = {slowdown("h2d.memcpy"), slowdown("h2d.flash")};
   cost_.save_slowdown_ = {slowdown("d2h.memcpy"), slowdown("d2h.direct"), slowdown("d2h.flash")};
+  const auto cold_read = [&](std::string_view name) {
+    return record_.slowdowns.contains(name) ? slowdown(name) : 1;
+  };
+  cost_.cold_read_ = {cold_read("cold.h2d.memcpy"), cold_read("cold.h2d.flash")};
 
   BuildScatter();
 }

@@ -44,6 +44,9 @@ struct LocalityConfig {
   // v: 1 - o(w) of the sparse layers is spread evenly over 1 - v .. 1 + v times its mean, in an
   // order drawn from the seed; 0 .. 1. No published value.
   double per_layer_variation = 0;
+  // Which of the independent draws of the same locality; the spread of a result over draws is what
+  // the model leaves open.
+  std::int64_t draw = 0;
   std::uint64_t seed = 1;
 };
 

@@ -47,9 +47,11 @@ constexpr const char* kUsage =
     "what is wrong beside the machine's drift; the prediction is predicted/.\n\n"
     "--repeat N serves all systems N times in turn (round-1/SYSTEM ...), so that differences "
     "between\n"
-    "systems have an interval; scripts/live_results tells them. Calibrate first, with the same "
-    "model:\n"
-    "sparseserve calibrate --help.\n\n";
+    "systems have an interval; scripts/live_results tells them. Each round is predicted with "
+    "another\n"
+    "draw of the locality model (locality.draw), so that the prediction is a mean as well. "
+    "Calibrate\n"
+    "first, with the same model: sparseserve calibrate --help.\n\n";
 constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve live configs/live/small.yaml --backend cpu\n"
@@ -107,6 +109,8 @@ void Resolve(const serving::SystemConfig& system, config::Experiment& experiment
     entry.Set("overlap", number(point.overlap));
   }
   config::SetValue(experiment.resolved, "locality.overlap", std::move(points));
+  config::SetValue(experiment.resolved, "locality.draw",
+                   config::Node::Scalar(std::to_string(system.locality.draw)));
 }
 
 serving::RunResult Predict(config::Experiment experiment, std::size_t index,
@@ -197,8 +201,9 @@ Speed WriteSpeed(const config::Experiment& experiment, const live::LiveRecord& l
   return result;
 }
 
+// `draw`: of the locality model; each round is predicted with selections of its own.
 void RunOne(const config::Experiment& experiment, std::size_t index,
-            const serving::WorkloadBounds& bounds, const LiveOptions& options,
+            const serving::WorkloadBounds& bounds, const LiveOptions& options, std::int64_t draw,
             const std::string& directory, kernels::Backend& backend, report::Progress& progress) {
   serving::SystemConfig system = experiment.systems[index];
   const live::LiveRecord left =
@@ -232,6 +237,7 @@ void RunOne(const config::Experiment& experiment, std::size_t index,
     const serving::RunResult replayed = predict("replayed", &left.timing);
     system.selection_trace.clear();
     FitLocality(replayed, system);
+    system.locality.draw += draw;
   }
   predict("predicted", nullptr);
 }
@@ -344,8 +350,8 @@ int Live(const Arguments& arguments) {
       const std::string parent =
           run.out + (run.rounds > 1 ? "/round-" + std::to_string(round) : "");
       for (std::size_t i = 0; i < experiment.systems.size(); ++i)
-        RunOne(experiment, i, bounds, run, parent + "/" + experiment.systems[i].choice.name,
-               *backend, progress);
+        RunOne(experiment, i, bounds, run, round - 1,
+               parent + "/" + experiment.systems[i].choice.name, *backend, progress);
     }
     WarnOfOtherDevice(experiment.systems.front().calibration, *backend);
   } catch (const InputError& error) {

@@ -117,6 +117,9 @@ void ReadLocality(MapReader& root, SystemConfig& system) {
                   {.doc = "exponent of the popularity of fresh blocks; 0: uniform", .max = 0.9});
   reader.Optional("per_layer_variation", locality.per_layer_variation,
                   {.doc = "spread of the overlap over layers", .real = RealKind::kFraction});
+  reader.Optional(
+      "draw", locality.draw,
+      {.doc = "another number: other selections of the same locality", .max = 1'000'000});
 }
 
 void ReadScheduler(MapReader& root, SystemConfig& system) {

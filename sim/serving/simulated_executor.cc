@@ -146,18 +146,17 @@ SimulatedExecutor::LayerCost SimulatedExecutor::CostOf(const LayerRun& run, std:
   cost.output_mlp = Take(costs_.OutputAndMlp(layer, batch));
   if (!run.spans.empty()) cost.prefill_attention = Take(costs_.PrefillAttention(run.spans));
   if (decode.num_requests > 0) {
+    const Tokens attended = sparse ? decode.selected_tokens : decode.context_tokens;
     // Gathered blocks cost more than a full pass only where there was something to choose.
     const bool gathers = sparse && decode.gathering_requests > 0;
-    cost.decode_attention = Take(costs_.DecodeAttention(
-        decode.num_requests, sparse ? decode.selected_tokens : decode.context_tokens, gathers));
+    cost.decode_attention = Take(costs_.DecodeAttention(decode.num_requests, attended, gathers));
+    cost.units = CeilDiv(attended.value(), geometry.block_tokens.value()) * geometry.heads;
     if (sparse && decode.choosing_requests > 0) {
       cost.select =
           Take(costs_.Score(decode.scored_blocks * geometry.heads, geometry.metadata_bytes)) +
           Take(costs_.TopK(decode.choosing_requests * geometry.heads, decode.widest_blocks));
-      const std::int64_t units =
-          CeilDiv(decode.selected_tokens.value(), geometry.block_tokens.value()) * geometry.heads;
-      cost.host_select = Take(costs_.HostSelect(units));
-      cost.host_attend = Take(costs_.HostAttend(units));
+      cost.host_select = Take(costs_.HostSelect(cost.units));
+      cost.host_attend = Take(costs_.HostAttend(cost.units));
     }
   }
   if (cache_ != nullptr) AddSaveCost(run, cost);
@@ -269,11 +268,14 @@ void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool
   const std::int64_t loads = SelectAndLoad(layer, plan, table);
   SimTime loaded = now();
   Seconds prefill_attention = cost.prefill_attention;
+  Seconds decode_attention = cost.decode_attention;
   if (loads > 0) {
     const Seconds load = IssueLoad(loads, layer, std::max(loadable, now() + cost.host_select));
     loaded = h2d_free_ + costs_.handover();
     prefill_attention +=
         std::min(load, prefill_attention) * (costs_.ComputeSlowdown(config_.load) - 1);
+    const double loaded_share = static_cast<double>(loads) / static_cast<double>(cost.units);
+    decode_attention = decode_attention * costs_.AfterLoad(config_.load, loaded_share);
   }
   Compute(prefill_attention, result_.time.attention, "prefill attention", layer);
   result_.time.prefill_attention += prefill_attention;
@@ -284,7 +286,7 @@ void SimulatedExecutor::RunLayer(const LayerCost& cost, std::int64_t layer, bool
     elapsed_ += stall;
   }
   WaitForHost(chosen + cost.host_attend - now(), layer);
-  Compute(cost.decode_attention, result_.time.attention, kDecodeAttentionSlice, layer);
+  Compute(decode_attention, result_.time.attention, kDecodeAttentionSlice, layer);
   Compute(cost.output_mlp, result_.time.compute, "output and MLP", layer);
   result_.time.prefill_compute += (cost.projection + cost.output_mlp) * cost.prefill_share;
 }

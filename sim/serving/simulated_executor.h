@@ -67,6 +67,7 @@ class SimulatedExecutor : public Executor {
   struct LayerCost {
     Seconds projection, select, prefill_attention, decode_attention, output_mlp;
     double prefill_share = 0;  // of the tokens
+    std::int64_t units = 0;    // that the decodes attend to
     Seconds save, scatter;
     Seconds host_select, host_attend;  // since the end of `select`
     Bytes saved;

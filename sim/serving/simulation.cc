@@ -9,6 +9,7 @@
 #include "models/selection/selection_trace.h"
 #include "sim/core/check.h"
 #include "sim/core/error.h"
+#include "sim/core/hash.h"
 #include "sim/kvcache/access_trace.h"
 #include "sim/kvcache/replay.h"
 #include "sim/scheduler/offload_memory.h"
@@ -46,7 +47,9 @@ Selection MakeSelection(const SystemConfig& config, const scheduler::KvGeometry&
     selection::SelectionPolicy policy = config.selection;
     if (config.choice.attention == Attention::kFull) policy.dense_layers = geometry.num_layers;
     selection::LocalityConfig locality = config.locality;
-    locality.seed = config.seed;
+    locality.seed = locality.draw == 0
+                        ? config.seed
+                        : HashCombine(config.seed, static_cast<std::uint64_t>(locality.draw));
     made.model = std::make_unique<selection::LocalityModel>(policy, locality, geometry.num_layers,
                                                             geometry.tracked_heads());
   }

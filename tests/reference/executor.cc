@@ -86,7 +86,7 @@ Seconds Executor::SelectCost(const Plan& plan, std::int64_t layer) const {
          costs_.TopK(choosing * geometry_.heads, widest).time;
 }
 
-Seconds Executor::DecodeAttention(const Plan& plan, std::int64_t layer) const {
+Seconds Executor::DecodeAttention(const Plan& plan, std::int64_t layer, std::int64_t loads) const {
   if (plan.decodes.empty()) return Seconds(0);
   std::int64_t tokens = 0;
   bool gathers = false;
@@ -95,9 +95,14 @@ Seconds Executor::DecodeAttention(const Plan& plan, std::int64_t layer) const {
     gathers = gathers || !all;
     tokens += all ? request->context() : geometry_.budget_blocks * geometry_.block_tokens.value();
   }
-  return costs_
-      .DecodeAttention(static_cast<std::int64_t>(plan.decodes.size()), Tokens(tokens), gathers)
-      .time;
+  const Seconds time =
+      costs_
+          .DecodeAttention(static_cast<std::int64_t>(plan.decodes.size()), Tokens(tokens), gathers)
+          .time;
+  if (loads == 0) return time;
+  const std::int64_t blocks = hbm_.BlocksOf(tokens) * geometry_.heads;
+  return time * costs_.AfterLoad(config_.choice.load,
+                                 static_cast<double>(loads) / static_cast<double>(blocks));
 }
 
 void Executor::RunLayer(const Plan& plan, std::int64_t layer) {
@@ -142,7 +147,7 @@ void Executor::RunLayer(const Plan& plan, std::int64_t layer) {
   }
   Spend(attention, log_->attention);
   if (loaded > now()) Spend(loaded - now(), log_->load_stall);
-  Spend(DecodeAttention(plan, layer), log_->attention);
+  Spend(DecodeAttention(plan, layer, loads), log_->attention);
   Spend(costs_.OutputAndMlp(layer, Tokens(batch)).time, log_->compute);
 }
 

@@ -31,7 +31,7 @@ class Executor {
   void RunLayer(const Plan& plan, std::int64_t layer);
   void SaveLayer(const Plan& plan, std::int64_t layer, const std::vector<Piece>& pieces);
   Seconds SelectCost(const Plan& plan, std::int64_t layer) const;
-  Seconds DecodeAttention(const Plan& plan, std::int64_t layer) const;
+  Seconds DecodeAttention(const Plan& plan, std::int64_t layer, std::int64_t loads) const;
   std::int64_t Load(const Plan& plan, std::int64_t layer);
   void WaitForSaves(SimTime until);
   bool Sparse(std::int64_t layer) const {

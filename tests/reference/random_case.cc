@@ -35,6 +35,7 @@ enum Choice : std::size_t {
   kH2d,
   kDuplex,
   kLoadSlowdown,
+  kColdRead,
   kSaveSlowdown,
   kHostUs,
   kReplicas,
@@ -74,6 +75,7 @@ const List kLists[kNumChoices] = {{"system", {0, 1, 2, 3, 4, 5}},
                                   {"h2d_bytes_per_s", {52e9, 1e9, 1e8}},
                                   {"duplex_bytes_per_s", {0, 6e10, 1.2e9, 1.1e8}},
                                   {"load_slowdown", {1, 1.5}},
+                                  {"cold_read", {1, 1.25}},
                                   {"save_slowdown", {1, 1.5}},
                                   {"host_us", {4000, 100, 0}},
                                   {"replicas", {1, 1, 2, 3}},
@@ -131,6 +133,10 @@ void SetMachine(const Case& c, SystemConfig& config) {
   config.machine.link.duplex_bandwidth = BytesPerSecond(Value(c, kDuplex));
   for (auto& [name, slowdown] : config.calibration.slowdowns) {
     slowdown.value = Value(c, name.starts_with("h2d") ? kLoadSlowdown : kSaveSlowdown);
+  }
+  for (const char* name : {"cold.h2d.memcpy", "cold.h2d.flash"}) {
+    config.calibration.slowdowns[name] = {Value(c, kColdRead),
+                                          {calibration::Kind::kAssumed, "for tests"}};
   }
 }
 

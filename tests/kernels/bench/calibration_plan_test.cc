@@ -78,13 +78,27 @@ TEST(CalibrationPlanTest, QuickRunMeasuresEveryOperation) {
       EXPECT_EQ(fitted[operation].size(), items.size() * item_bytes.size()) << operation;
     }
   }
-  for (const char* value :
-       {"ceilings.h2d", "ceilings.d2h", "ceilings.duplex", "ceilings.hbm_read",
-        "ceilings.dram_copy", "ceilings.gemm", "ceilings.memory", "ceilings.workers",
-        "latencies.kernel", "latencies.handover", "latencies.probe",
-        "efficiencies.elementwise.memory", "counts.cpu.scatter.threads",
-        "counts.attention.block_tokens", "slowdowns.h2d.memcpy", "slowdowns.h2d.flash",
-        "slowdowns.d2h.memcpy", "slowdowns.d2h.direct", "slowdowns.d2h.flash"}) {
+  for (const char* value : {"ceilings.h2d",
+                            "ceilings.d2h",
+                            "ceilings.duplex",
+                            "ceilings.hbm_read",
+                            "ceilings.dram_copy",
+                            "ceilings.gemm",
+                            "ceilings.memory",
+                            "ceilings.workers",
+                            "latencies.kernel",
+                            "latencies.handover",
+                            "latencies.probe",
+                            "efficiencies.elementwise.memory",
+                            "counts.cpu.scatter.threads",
+                            "counts.attention.block_tokens",
+                            "slowdowns.h2d.memcpy",
+                            "slowdowns.h2d.flash",
+                            "slowdowns.cold.h2d.memcpy",
+                            "slowdowns.cold.h2d.flash",
+                            "slowdowns.d2h.memcpy",
+                            "slowdowns.d2h.direct",
+                            "slowdowns.d2h.flash"}) {
     ASSERT_TRUE(set.values.contains(value)) << value;
     // What a hand-over takes beyond its curve is the difference of two measurements.
     if (std::string(value) == "latencies.handover") {

@@ -61,6 +61,7 @@ std::vector<Parameter> Selections() {
       {"overlap", "vllm-so-ft",
        [](auto& c) { c.locality = selection::LocalityPreset("shadowkv-60"); }, SmallPool},
       {"skew", "vllm-so-ft", [](auto& c) { c.locality.skew = 0.6; }, SmallPool},
+      {"draw", "vllm-so-ft", [](auto& c) { c.locality.draw = 1; }, SmallPool},
       {"per_layer_variation", "vllm-so-ft", [](auto& c) { c.locality.per_layer_variation = 0.5; },
        SmallPool},
       {"seed", "vllm-so-ft", [](auto& c) { c.seed = 2; }, SmallPool},
@@ -158,6 +159,11 @@ std::vector<Parameter> Machines() {
        }},
       {"load_slowdown", "vllm-so-ft",
        [](auto& c) { c.calibration.slowdowns.at("h2d.flash").value = 1.5; }, SmallPool},
+      {"cold_read", "vllm-so-ft",
+       [](auto& c) {
+         c.calibration.slowdowns["cold.h2d.flash"] = {2, {calibration::Kind::kAssumed, "test"}};
+       },
+       SmallPool},
       {"save_slowdown", "vllm-so-ft",
        [](auto& c) { c.calibration.slowdowns.at("d2h.flash").value = 1.5; }},
   };

@@ -45,6 +45,22 @@ TEST(SimulatedExecutorTransferTest, PrefillAttentionHidesLoadsAndIsSlowedByThem)
   EXPECT_NEAR(r.time.load_stall.value(), stall * kLayers, kLayers * 1e-9);
 }
 
+TEST(SimulatedExecutorTransferTest, BlocksJustLoadedAreReadFaster) {
+  calibration::Record record = NeutralRecord();
+  record.slowdowns["cold.h2d.flash"] = {2, {calibration::Kind::kAssumed, "for tests"}};
+  Bench bench(Config(kBudget), true, record);
+  bench.AddDecoding(5000);
+  const Seconds decode = bench.costs.DecodeAttention(1, Tokens(2048), true).time;
+  IterationResult r = bench.Run({.ticket = 1, .decodes = {0}, .prefills = {}});
+  ASSERT_EQ(r.loads, r.touches);
+  EXPECT_NEAR(r.time.attention.value(), (decode * kLayers).value() / 2, kTolerance);
+  r = bench.Run({.ticket = 2, .decodes = {0}, .prefills = {}}, SimTime(1'000'000'000));
+  ASSERT_EQ(r.loads, 0);
+  EXPECT_NEAR(r.time.attention.value(), (decode * kLayers).value(), kTolerance);
+  EXPECT_DOUBLE_EQ(bench.costs.AfterLoad(cost::LoadMethod::kFlashH2d, 0.5), 0.75);
+  EXPECT_EQ(bench.costs.AfterLoad(cost::LoadMethod::kMemcpyPerBlock, 1), 1);
+}
+
 TEST(SimulatedExecutorTransferTest, BothDirectionsAtOnceShareTheLink) {
   calibration::Record record = NeutralRecord();
   record.operations.at("d2h.flash").bandwidth = BytesPerSecond(1e6);  // always saving

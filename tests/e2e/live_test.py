@@ -16,10 +16,14 @@ import time
 
 from harness import BINARY, PATIENCE, RESULT_FILES, ROOT, BinaryTest, main
 
+# A sixteenth of small-live, so that a sanitizer serves it in seconds.
+MODEL = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": 2, "hidden_size": 128,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 352, "vocab_size": 512,
+         "max_position_embeddings": 8192, "torch_dtype": "bfloat16"}
 EXPERIMENT = """\
 name: tiny
 systems: [vllm-s, vllm-so-ft, sparseserve]
-model: small-live
+model: ./model.json
 hardware:
   machine: cpu-2core
 workload:
@@ -35,12 +39,16 @@ scheduler:
   max_requests: 4
   max_batch_tokens: 128
 memory:
-  kv_pool: 12MiB
-  dram: 64MiB
+  kv_pool: 1536KiB
+  dram: 8MiB
 """
 
 
 class LiveTest(BinaryTest):
+    def setUp(self):
+        super().setUp()
+        self.write("model.json", json.dumps(MODEL))
+
     def live(self, *options):
         self.write("e.yaml", EXPERIMENT)
         return self.run_binary("live", "e.yaml", "--data", ROOT, "--out", "out", "--fast", *options)
@@ -126,7 +134,7 @@ class LiveTest(BinaryTest):
     def test_says_in_one_line_what_it_cannot_run(self):
         for options, message in [
                 (["--backend", "tpu"], "--backend: backend 'tpu' is unknown (known: cpu, cuda)"),
-                (["--set", "memory.dram=100TB"], "KV in DRAM "),
+                (["--set", "memory.dram=10TB"], "KV in DRAM "),
                 (["--set", "fidelity.mode=sampled"], "a live run serves every lane"),
                 (["--set", "hardware.link_scale=2"], "a live run has the link that there is"),
                 (["--set", "hardware.time_scale=2"], "a live run takes the time that it takes"),

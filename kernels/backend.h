@@ -94,13 +94,10 @@ struct DeviceInfo {
 };
 
 struct BackendConfig {
-  int device = 0;            // CUDA ordinal
-  int compute_threads = 1;   // CPU: of the compute lane
-  int transfer_threads = 1;  // CPU: of each copy lane, for the methods that use threads
-  int scatter_threads = 1;   // SaveMethod::kStaged
-  // CPU: the compute lane and the others have cores of their own (kernels/cpu/thread_placement.h).
-  // What runs beside other work leaves its threads to the scheduler.
-  bool pin_threads = false;
+  int device = 0;             // CUDA ordinal
+  int compute_threads = 1;    // CPU: of the compute lane
+  int transfer_threads = 1;   // CPU: of each copy lane, for the methods that use threads
+  int scatter_threads = 1;    // SaveMethod::kStaged
   int num_staging_slots = 4;  // of its ring
   Bytes staging_slot{std::int64_t{4} << 20};
 };
@@ -156,7 +153,7 @@ class Backend {
 
 // Threads for this machine: an eighth of the cores, at least one and at most four, for each copy
 // lane and for scattering (FlexKV #227 uses four for a GPU), the rest for compute. Calibration and
-// live mode use the same, each on its own cores, so that what was measured is what runs.
+// live mode use the same, so that what was measured is what runs.
 BackendConfig DefaultBackendConfig();
 
 // Whether the binary has the CUDA backend; it may still find no GPU.

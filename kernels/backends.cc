@@ -18,7 +18,6 @@ BackendConfig DefaultBackendConfig() {
   config.transfer_threads = std::clamp(cores / 8, 1, 4);
   config.scatter_threads = config.transfer_threads;
   config.compute_threads = std::max(1, cores - config.transfer_threads);
-  config.pin_threads = true;
   return config;
 }
 

@@ -7,7 +7,6 @@
 
 #include "kernels/cpu/compute.h"
 #include "kernels/cpu/cpu_info.h"
-#include "kernels/cpu/thread_placement.h"
 #include "kernels/cpu/transfer.h"
 #include "sim/core/check.h"
 
@@ -28,16 +27,12 @@ PinnedPoolOptions MemoryOptions(const BackendConfig& config) {
 }  // namespace
 
 CpuBackend::CpuBackend(const BackendConfig& config, CpuBackendHooks hooks)
-    : config_(config), hooks_(std::move(hooks)), memory_(MemoryOptions(config)), compute_pool_(1) {
-  const CpuShares cpus = config.pin_threads ? DivideCpus(config.compute_threads) : CpuShares{};
-  for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
-    const bool computes = lane == static_cast<std::size_t>(Lane::kCompute);
-    const RunOn here(computes ? cpus.compute : cpus.copies);
-    if (computes) compute_pool_.Grow(config.compute_threads);
-    copy_pools_[lane] = std::make_unique<ThreadPool>(config.transfer_threads);
-    lanes_[lane] = std::make_unique<CpuLane>();
-  }
-  const RunOn here(cpus.copies);
+    : config_(config),
+      hooks_(std::move(hooks)),
+      memory_(MemoryOptions(config)),
+      compute_pool_(config.compute_threads) {
+  for (auto& pool : copy_pools_) pool = std::make_unique<ThreadPool>(config.transfer_threads);
+  for (auto& lane : lanes_) lane = std::make_unique<CpuLane>();
   ring_ =
       std::make_unique<StagingRing>(AllocateHost(config.staging_slot * config.num_staging_slots),
                                     StagingRingOptions{.num_slots = config.num_staging_slots,

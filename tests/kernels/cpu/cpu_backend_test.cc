@@ -4,15 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <future>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "kernels/cpu/thread_placement.h"
 
 namespace sparseserve::kernels::cpu {
 namespace {
@@ -48,29 +45,6 @@ TEST(CpuBackendTest, ABlockedLaneDoesNotHoldTheOthers) {
   gate.Open();
   blocked->Synchronize();
   EXPECT_EQ(memory.data()[49], std::byte{1});
-}
-
-TEST(CpuBackendTest, PinnedLanesShareNoCpuWithCompute) {
-  const std::vector<int> all = AllowedCpus();
-  std::array<std::vector<int>, kNumLanes> seen;  // each written by its own lane
-  BackendConfig config;
-  config.pin_threads = true;
-  CpuBackend backend(config, {.before_copy = [&seen](Lane lane) {
-                       seen[static_cast<std::size_t>(lane)] = AllowedCpus();
-                     }});
-  EXPECT_EQ(AllowedCpus(), all);
-  const Buffer memory = backend.AllocateDevice(Bytes(64));
-  for (const Lane lane : {Lane::kCompute, Lane::kH2d, Lane::kD2h})
-    backend.Fill(lane, memory.data(), std::byte{1}, Bytes(16));
-  backend.Synchronize();
-  if (all.size() == 1) {
-    for (const auto& cpus : seen) EXPECT_EQ(cpus, all);
-    return;
-  }
-  const std::vector<int> rest(all.begin() + 1, all.end());
-  EXPECT_EQ(seen[static_cast<std::size_t>(Lane::kCompute)], std::vector<int>{all.front()});
-  EXPECT_EQ(seen[static_cast<std::size_t>(Lane::kH2d)], rest);
-  EXPECT_EQ(seen[static_cast<std::size_t>(Lane::kD2h)], rest);
 }
 
 TEST(CpuBackendTest, ALaneWaitsForAnEventOfAnother) {

@@ -33,6 +33,38 @@ TEST(CostModelSharing, ScatterIsBoundByThreadsOrByDram) {
   EXPECT_NEAR(slow_dram.Scatter(Bytes(16'384'000), Bytes(16384)).time.value(), bytes / 10e9, 1e-9);
 }
 
+TEST(CostModelSharing, AMeasuredGridOfScatterIsStretchedByMissingThreads) {
+  calibration::Record record = TestRecord();
+  calibration::Curve& scatter = record.operations.at("cpu.scatter");
+  scatter.grid = {{1, 4096}, {4096, 65536}, {1e-3, 1e-3, 1e-3, 1e-3}};
+  hardware::Machine machine = TestMachine();
+  const auto time = [&](std::int64_t cores) {
+    machine.host.num_cores = cores;
+    const CostModel cost(Llama3_8b(), machine, record, {.gpus_sharing_host = 8});
+    return cost.Scatter(Bytes(16'384'000), Bytes(16384)).time.value();
+  };
+  EXPECT_DOUBLE_EQ(time(32), 1e-3);  // the 4 threads that the record was measured with
+  EXPECT_DOUBLE_EQ(time(8), 4e-3);
+  EXPECT_DOUBLE_EQ(time(4), 4e-3);  // no less than one
+}
+
+TEST(CostModelSharing, AMeasuredAllReduceReplacesTheRoofline) {
+  calibration::Record record = TestRecord();
+  const CostConfig config{.tensor_parallel = 4};
+  const auto time = [&] {
+    return CostModel(Llama3_8b(), TestMachine(), record, config)
+        .OutputAndMlp(0, Tokens(16))
+        .time.value();
+  };
+  const double roofline = 7e-6 + 1.5 * 16 * 8192 / 240e9;  // a kernel, a hop, the bytes
+  const double before = time();
+  calibration::Curve& measured = record.operations["allreduce"];
+  measured.source = {calibration::Kind::kMeasured, "here"};
+  measured.launch = Seconds(1e-3);
+  record.efficiencies.erase("allreduce.link");  // no longer needed
+  EXPECT_NEAR(time() - before, 2 * (1e-3 - roofline), 1e-9);
+}
+
 TEST(CostModelSharing, TensorParallelismDividesTheWorkAndAddsTwoAllReduces) {
   calibration::Record record = TestRecord();
   record.latencies["kernel"].value = 0;

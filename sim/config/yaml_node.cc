@@ -125,7 +125,9 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void Open(const YAML::Mark& mark, YAML::anchor_t anchor, NodeKind kind) {
-    open_.push_back({Make(mark, kind, ""), anchor, mark, false, false});
+    Node node = Make(mark, kind, "");
+    if (PlacesKey()) FailAsKey(mark, node);  // before it is filled: a level below it has no path
+    open_.push_back({std::move(node), anchor, mark, false, false});
   }
 
   void Close() {
@@ -141,11 +143,11 @@ class TreeBuilder : public YAML::EventHandler {
       root_ = std::move(node);
       return;
     }
-    Level& parent = open_.back();
-    if (parent.node.kind == NodeKind::kMap && !parent.wants_value) {
+    if (PlacesKey()) {
       PlaceKey(mark, node);
       return;
     }
+    Level& parent = open_.back();
     // yaml-cpp marks an empty value where the next token is.
     if (node.kind == NodeKind::kNull) {
       node.where =
@@ -155,11 +157,18 @@ class TreeBuilder : public YAML::EventHandler {
     parent.wants_value = false;
   }
 
+  // The next node is a key of the innermost level.
+  bool PlacesKey() const {
+    return !open_.empty() && open_.back().node.kind == NodeKind::kMap && !open_.back().wants_value;
+  }
+
+  [[noreturn]] void FailAsKey(const YAML::Mark& mark, const Node& node) const {
+    Fail(At(mark), "a key that is " + Describe(node), "a plain word as key");
+  }
+
   void PlaceKey(const YAML::Mark& mark, const Node& node) {
     Level& parent = open_.back();
-    if (node.kind != NodeKind::kScalar) {
-      Fail(At(mark), "a key that is " + Describe(node), "a plain word as key");
-    }
+    if (node.kind != NodeKind::kScalar) FailAsKey(mark, node);
     parent.wants_value = true;
     for (const Node::Key& key : parent.node.keys) {
       if (key.text != node.scalar) continue;
@@ -171,6 +180,7 @@ class TreeBuilder : public YAML::EventHandler {
     parent.node.keys.push_back({node.scalar, At(mark)});
   }
 
+  // REQUIRES: each open map has a key, which PlaceKey sees to.
   std::string PathOfOpenLevels() const {
     std::string path;
     for (std::size_t i = 0; i + 1 < open_.size(); ++i) {

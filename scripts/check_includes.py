@@ -47,7 +47,7 @@ LIBRARIES = [
     ("Boost.Random", r"boost/random", ["sim/core/rng.cc"]),
     ("Boost.Math", r"boost/math/", ["sim/plan/statistics.cc"]),
     ("Eigen", r"Eigen/", ["calibration/fit.cc"]),
-    ("simdjson", r"simdjson", ["traces/*"]),
+    ("simdjson", r"simdjson", ["traces/*", "sim/config/yaml_node.cc"]),
     ("nlohmann-json", r"nlohmann/",
      ["sim/config/*", "sim/report/*", "sim/cli/*", "sim/*_writer.cc"]),
     ("fmt", r"fmt/", ["*.cc"]),

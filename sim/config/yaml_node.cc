@@ -1,6 +1,7 @@
 #include "sim/config/yaml_node.h"
 
 #include <fmt/format.h>
+#include <simdjson.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
@@ -204,15 +205,22 @@ void CheckSize(std::string_view text, const std::string& name) {
   Fail({name, 0, 0}, "the file is too large", fmt::format("at most {} MiB", kMaxYamlBytes >> 20));
 }
 
-// yaml-cpp takes byte 4 for the end of the file and would drop what follows it.
-void RejectControlBytes(std::string_view text, const std::string& name) {
-  int line = 1;
-  for (const char c : text) {
-    if (c == '\n') ++line;
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 && c != '\n' && c != '\r' && c != '\t') {
-      Fail({name, line, 0}, fmt::format("control byte 0x{:02x}", byte), "text in UTF-8");
+// yaml-cpp takes byte 4 for the end of the file and would drop what follows it; of bytes that are
+// no UTF-8 it keeps some and replaces others.
+void RejectOtherThanText(std::string_view text, const std::string& name) {
+  constexpr const char* kExpected = "text in UTF-8";
+  for (int line = 1; !text.empty(); ++line) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view bytes = text.substr(0, end);
+    for (const char c : bytes) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte < 0x20 && c != '\r' && c != '\t')
+        Fail({name, line, 0}, fmt::format("control byte 0x{:02x}", byte), kExpected);
     }
+    // No character of several bytes has one of a line end.
+    if (!simdjson::validate_utf8(bytes))
+      Fail({name, line, 0}, "bytes that are no character", kExpected);
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
 }
 
@@ -290,7 +298,7 @@ Node LoadYamlFile(const std::string& path) { return LoadYamlString(ReadTextFile(
 
 Node LoadYamlString(std::string_view text, const std::string& name) {
   CheckSize(text, name);
-  RejectControlBytes(text, name);
+  RejectOtherThanText(text, name);
   // yaml-cpp takes an open quote right after the last line end for closed; behind a comment it
   // does not.
   std::istringstream stream(std::string(text) + "\n#");

@@ -280,9 +280,12 @@ const Case kStructure[] = {
     {"hbm: 1GB\nhost: !mine {cores: 1}\n",
      "m.yaml:2: the tag '!mine' is not supported; expected a value without a tag"},
     {"? [a, b]\n: 1\n", "m.yaml:1: a key that is a list; expected a plain word as key"},
+    {"{{x: 1, x: 2}: 3}\n", "m.yaml:1: a key that is a mapping; expected a plain word as key"},
     {"hbm: 1GB\n---\nhbm: 2GB\n", "m.yaml:3: a second document; expected one document in a file"},
     {"hbm: 1GB\n~: 1\n", "m.yaml:2: a key that is nothing; expected a plain word as key"},
     {"hbm: 1GB\nname: a\004b\n", "m.yaml:2: control byte 0x04; expected text in UTF-8"},
+    {"hbm: 1GB\nname: M\xfcller\n",
+     "m.yaml:2: bytes that are no character; expected text in UTF-8"},
     {"%YAML 3.0\n---\nhbm: 1GB\n", "m.yaml:1:1: not YAML: YAML major version too large"},
 };
 INSTANTIATE_TEST_SUITE_P(Structure, YamlReaderErrorsTest, testing::ValuesIn(kStructure));

@@ -123,7 +123,7 @@ MUTANTS = [
     ("kernels/cpu/merge.cc", "params.lse_a[row] = max + __builtin_logf(sum);", "params.lse_a[row] = max;", "a merged log-sum-exp keeps the larger part only",
      ["kernels_compute_test"]),
     ("sim/live/kv_store.cc", "const std::int64_t in_block = position % layout_.block_tokens;",
-     "const std::int64_t in_block = std::min(position % layout_.block_tokens, layout_.block_tokens - 2);", "the last token of a block overwrites the one before",
+     "const std::int64_t in_block = std::min<std::int64_t>(position % layout_.block_tokens, layout_.block_tokens - 2);", "the last token of a block overwrites the one before",
      ["live_test"]),
     ("sim/live/block_choice.cc", "      delta.removed.push_back(unit(*before++));\n", "      ++before;\n", "a block that left the selection is not said to", ["live_test"]),
     ("sim/metrics/gap_histogram.cc", "return (index - shift * kSteps) << shift;", "return (index - shift * kSteps + 1) << shift;", "edges of the histogram one bin too high",

@@ -57,6 +57,7 @@ struct LaneOutput {
 struct LaneScratch {
   std::vector<std::uint32_t> positions;
   std::vector<std::uint32_t> gaps;
+  std::vector<bool> seen;  // by block: it has left, at a lane's first choices
 };
 
 class Lane {
@@ -88,8 +89,20 @@ class Lane {
   std::uint32_t PickLeaving(std::uint64_t leave, std::uint32_t limit, CounterRng& rng,
                             std::uint32_t* positions) const;
   void Select(Block block, std::uint32_t position, LaneOutput& out);
-  // A block last selected `gap_index` + 2 choices ago, or next best; kNone if the ring is empty.
-  Block DrawReturn(std::uint32_t time, std::uint32_t gap_index, CounterRng& rng);
+  // A block last selected `gap_index` + 2 choices ago, or fewer when there is none; kNone when none
+  // has left since. In a crowded context fresh draws bring back many blocks that leave once more:
+  // then it is looked for since when the block is out.
+  Block DrawReturn(std::uint32_t time, std::uint32_t gap_index, bool crowded, CounterRng& rng);
+  // Whether the block is among those put into the ring from `begin` on.
+  bool HasLeftSince(std::uint32_t begin, Block block) const;
+  // Whether the choice before that gap was made by this lane. A block last selected before it began
+  // is one that has not come up yet: so the first steps overlap as much as the later ones.
+  bool IsOnRecord(std::uint32_t time, std::uint32_t gap_index) const;
+  // Marks the blocks that have left, of the `range.end` there are. REQUIRES: time < kMaxWindow.
+  void MarkSeen(const DynamicRange& range, std::vector<bool>& seen) const;
+  // A block that is neither selected nor marked; kNone if there is none.
+  Block DrawUnseen(const DynamicRange& range, const Popularity& popularity,
+                   const std::vector<bool>& seen, CounterRng& rng) const;
   // REQUIRES: the range has an unselected block.
   Block DrawFresh(const DynamicRange& range, const Popularity& popularity, CounterRng& rng) const;
   void OpenSlot(std::uint32_t time);

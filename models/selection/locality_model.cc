@@ -71,7 +71,7 @@ std::vector<std::string> LocalityPresetNames() { return {"flat-tail", "shadowkv-
 LocalityModel::LocalityModel(const SelectionPolicy& policy, const LocalityConfig& config,
                              std::int64_t num_layers, std::int64_t heads)
     : policy_(policy),
-      curve_(config.overlap),
+      curves_(config.overlap),
       popularity_(config.skew),
       seed_(config.seed),
       heads_(static_cast<std::uint32_t>(heads)) {
@@ -87,7 +87,7 @@ LocalityModel::LocalityModel(const SelectionPolicy& policy, const LocalityConfig
 
   const double always =
       static_cast<double>(policy.sink_blocks + policy.recent_blocks) / static_cast<double>(budget);
-  const double most_change = (1 + variation) * (1 - curve_.At(1));
+  const double most_change = (1 + variation) * (1 - curves_.LeastAdjacent());
   if (most_change > 1 - always + 1e-9)
     throw ConfigError("overlap",
                       "the most variable layer would keep " + std::to_string(1 - most_change),
@@ -217,7 +217,9 @@ void LocalityModel::GrowLanes(Layer& layer, std::uint32_t context) const {
 void LocalityModel::UpdatePlan(Layer& layer, double change_scale, std::uint32_t context) const {
   if (layer.plan_context == context) return;
   layer.plan_context = context;
-  layer.plan = PlanReplacements(curve_, change_scale,
+  const double tokens =
+      static_cast<double>(context) * static_cast<double>(policy_.block_tokens.value());
+  layer.plan = PlanReplacements(curves_.At(tokens), change_scale,
                                 {budget_, layer.layout.dynamic_blocks, context - budget_});
 }
 

@@ -20,8 +20,8 @@
 // takes the same rise from ShadowKV's (arXiv 2410.21465) "about 60 %" between adjacent steps.
 //
 // Not modelled: correlation between heads, layers or requests; blocks that stay critical for long
-// (all leave alike); topic changes; dependence of the overlap on the context length, except that
-// small contexts force it up (see README.md).
+// (all leave alike); topic changes. The overlap is the same at every context, except that small
+// ones force it up (see README.md), unless the points name contexts.
 #pragma once
 
 #include <cstdint>
@@ -68,9 +68,6 @@ class LocalityModel : public SelectionModel {
             SelectionDelta& delta) override;
   void EndRequest(RequestIndex request) override;
 
-  // The overlap asked for at `window`, mean over the sparse layers; what short contexts force is
-  // not in it.
-  double AskedOverlap(std::int64_t window) const { return curve_.At(window); }
   // Bytes held for a request at present.
   std::int64_t RequestBytes(RequestIndex request) const;
 
@@ -98,7 +95,7 @@ class LocalityModel : public SelectionModel {
   void UpdatePlan(Layer& layer, double change_scale, std::uint32_t context) const;
 
   SelectionPolicy policy_;
-  OverlapCurve curve_;
+  OverlapCurves curves_;
   Popularity popularity_;
   std::uint64_t seed_;
   std::uint32_t heads_;

@@ -12,20 +12,21 @@ namespace {
 constexpr double kDefaultDecay = 0.75;
 constexpr std::size_t kMostFitted = 3;  // points; more speak for themselves
 
+[[noreturn]] void Fail(const std::string& what, const std::string& expected) {
+  throw InputError({{}, "locality.overlap", what, expected, ""});
+}
+
 void ValidatePoints(std::span<const OverlapPoint> points) {
-  const auto fail = [](const std::string& what, const std::string& expected) {
-    throw InputError({{}, "locality.overlap", what, expected, ""});
-  };
-  if (points.empty() || points.front().window != 1) fail("no point for window 1", "window 1 first");
+  if (points.empty() || points.front().window != 1) Fail("no point for window 1", "window 1 first");
   const OverlapPoint* previous = nullptr;
   for (const OverlapPoint& point : points) {
     if (point.window > kMaxWindow || (previous && point.window <= previous->window))
-      fail("window " + std::to_string(point.window),
+      Fail("window " + std::to_string(point.window),
            "increasing windows up to " + std::to_string(kMaxWindow));
     if (!(point.overlap > 0 && point.overlap <= 1))
-      fail("overlap " + std::to_string(point.overlap), "a share in (0, 1]");
+      Fail("overlap " + std::to_string(point.overlap), "a share in (0, 1]");
     if (previous && point.overlap < previous->overlap)
-      fail("overlap falls to " + std::to_string(point.overlap),
+      Fail("overlap falls to " + std::to_string(point.overlap),
            "a curve that does not fall with the window");
     previous = &point;
   }
@@ -121,6 +122,46 @@ void OverlapCurve::PassThrough(std::span<const OverlapPoint> points) {
 double OverlapCurve::At(std::int64_t window) const {
   SPARSESERVE_CHECK(window >= 0, "a window counts steps");
   return overlap_[std::min(window, kMaxWindow)];
+}
+
+OverlapCurves::OverlapCurves(std::span<const OverlapPoint> points) {
+  std::size_t begin = 0;
+  do {
+    std::size_t end = begin;
+    while (end < points.size() && points[end].context == points[begin].context) ++end;
+    curves_.emplace_back(points.subspan(begin, end - begin));
+    const Tokens context = points[begin].context;
+    if (end - begin < points.size() && context <= Tokens(0))
+      Fail("some points have a context and some have none", "a context at all points or at none");
+    const auto tokens = static_cast<double>(context.value());
+    if (!contexts_.empty() && tokens <= contexts_.back())
+      Fail("context " + std::to_string(context.value()) + " after a longer one",
+           "all points of a context one after the other, the shortest context first");
+    contexts_.push_back(tokens);
+    begin = end;
+  } while (begin < points.size());
+}
+
+OverlapCurve OverlapCurves::At(double context_tokens) const {
+  SPARSESERVE_CHECK(context_tokens > 0, "a context has tokens");
+  const auto above = std::upper_bound(contexts_.begin(), contexts_.end(), context_tokens);
+  const auto next = static_cast<std::size_t>(above - contexts_.begin());
+  if (next == 0) return curves_.front();
+  if (next == curves_.size()) return curves_.back();
+  const double low = 1 / contexts_[next - 1], high = 1 / contexts_[next];
+  const double weight = (low - 1 / context_tokens) / (low - high);  // of the longer context
+  OverlapCurve curve;
+  for (std::size_t window = 1; window < curve.overlap_.size(); ++window) {
+    const double from = curves_[next - 1].overlap_[window], to = curves_[next].overlap_[window];
+    curve.overlap_[window] = from + weight * (to - from);
+  }
+  return curve;
+}
+
+double OverlapCurves::LeastAdjacent() const {
+  double least = 1;
+  for (const OverlapCurve& curve : curves_) least = std::min(least, curve.At(1));
+  return least;
 }
 
 }  // namespace sparseserve::selection

@@ -14,6 +14,9 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
+
+#include "sim/core/units.h"
 
 namespace sparseserve::selection {
 
@@ -22,6 +25,7 @@ constexpr std::int64_t kMaxWindow = 16;  // steps; the longest gap that is publi
 struct OverlapPoint {
   std::int64_t window = 1;  // steps, 1 .. kMaxWindow
   double overlap = 0;       // share of the selected blocks, sinks and recent blocks included
+  Tokens context{0};        // where it was measured; 0: the same at every context
 };
 
 class OverlapCurve {
@@ -35,9 +39,33 @@ class OverlapCurve {
   double At(std::int64_t window) const;
 
  private:
+  friend class OverlapCurves;
+
+  OverlapCurve() = default;
   void PassThrough(std::span<const OverlapPoint> points);
 
   std::array<double, kMaxWindow + 1> overlap_{};  // by window
+};
+
+// One curve for every context, or one for each of several: the fewer blocks there are to choose
+// from, the more a selection repeats itself, on purpose or not.
+class OverlapCurves {
+ public:
+  // Points that name a context make up the curve of that context. Throws InputError (key
+  // locality.overlap) unless the contexts increase and each curve is one, or when only some points
+  // name a context.
+  explicit OverlapCurves(std::span<const OverlapPoint> points);
+
+  bool depends_on_context() const { return contexts_.size() > 1; }
+  // Between two contexts 1 - o is linear in 1 / context, as 1 - o(1) is where each step draws anew
+  // from all blocks. Beyond the shortest and the longest it is theirs. REQUIRES: 0 < context.
+  OverlapCurve At(double context_tokens) const;
+  // The least o(1) of all contexts.
+  double LeastAdjacent() const;
+
+ private:
+  std::vector<double> contexts_;      // tokens, increasing
+  std::vector<OverlapCurve> curves_;  // of these
 };
 
 }  // namespace sparseserve::selection

@@ -7,18 +7,24 @@ namespace {
 
 using PerGap = std::array<double, kMaxWindow - 1>;  // of gaps 2 .. kMaxWindow
 
+// Returns are taken out before fresh blocks are drawn from the rest.
+double Hazard(double replaced, double fresh, const LaneShape& shape) {
+  const double drawn_from =
+      static_cast<double>(shape.unselected) / static_cast<double>(shape.selected) -
+      (replaced - fresh);
+  return fresh < drawn_from ? fresh / drawn_from : 1;
+}
+
 // What returns have to add per gap when fresh draws are the share `fresh` of the selected blocks,
 // so that no more than asked_absent[] is new to each window. Returns their sum.
 double SplitReturns(const PerGap& asked_absent, double replaced, double fresh,
                     const LaneShape& shape, PerGap& returns) {
-  const double hazard =
-      fresh * static_cast<double>(shape.selected) / static_cast<double>(shape.unselected);
+  const double missed = 1 - Hazard(replaced, fresh, shape);
   double absent = replaced;  // 1 - o(j-1) as it will be realised
   double sum = 0;
   for (std::size_t i = 0; i < returns.size(); ++i) {
-    absent *= 1 - std::min(hazard, 1.0);
-    returns[i] = std::max(0.0, absent - asked_absent[i]);
-    absent -= returns[i];
+    returns[i] = missed > 0 ? std::max(0.0, absent - asked_absent[i] / missed) : 0;
+    absent = (absent - returns[i]) * missed;
     sum += returns[i];
   }
   return sum;
@@ -49,6 +55,7 @@ ReplacementPlan PlanReplacements(const OverlapCurve& curve, double change_scale,
   }
 
   plan.leave = ToFixed64(replaced * selected / static_cast<double>(shape.dynamic));
+  plan.hazard = Hazard(replaced, (low + high) / 2, shape);
   double cumulative = 0;
   for (std::size_t i = 0; i < returns.size(); ++i) {
     cumulative += returns[i] / replaced;

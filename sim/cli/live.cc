@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "sim/cli/command.h"
 #include "sim/cli/commit.h"  // written by commit.cmake
@@ -45,13 +47,16 @@ constexpr const char* kUsage =
     "These "
     "show\n"
     "what is wrong beside the machine's drift; the prediction is predicted/.\n\n"
+    "The same locality allows for many selections, and small differences between them can decide\n"
+    "whether one more request is admitted. So a system that selects is predicted with several\n"
+    "draws of the locality model (locality.draw): predicted/ is the first, predicted/draw-1/ ... "
+    "the\n"
+    "others; their mean is the prediction, their spread what the model leaves open.\n\n"
     "--repeat N serves all systems N times in turn (round-1/SYSTEM ...), so that differences "
     "between\n"
-    "systems have an interval; scripts/live_results tells them. Each round is predicted with "
-    "another\n"
-    "draw of the locality model (locality.draw), so that the prediction is a mean as well. "
-    "Calibrate\n"
-    "first, with the same model: sparseserve calibrate --help.\n\n";
+    "systems have an interval; scripts/live_results tells them. Each round is predicted with draws "
+    "of\n"
+    "its own. Calibrate first, with the same model: sparseserve calibrate --help.\n\n";
 constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve live configs/live/small.yaml --backend cpu\n"
@@ -64,6 +69,7 @@ struct LiveOptions {
   std::string backend;
   live::LiveConfig live;
   std::int64_t rounds = 1;
+  std::int64_t draws = 1;  // of the locality, with which each run is predicted
 };
 
 // How fast the machine was during a run against its calibration.
@@ -107,6 +113,7 @@ void Resolve(const serving::SystemConfig& system, config::Experiment& experiment
     config::Node& entry = points.items.emplace_back(config::Node::Map());
     entry.Set("window", config::Node::Scalar(std::to_string(point.window)));
     entry.Set("overlap", number(point.overlap));
+    entry.Set("context", config::Node::Scalar(std::to_string(point.context.value())));
   }
   config::SetValue(experiment.resolved, "locality.overlap", std::move(points));
   config::SetValue(experiment.resolved, "locality.draw",
@@ -127,17 +134,6 @@ serving::RunResult Predict(config::Experiment experiment, std::size_t index,
                        return serving::RunSimulation(system, requests, experiment.slo, collector,
                                                      with_sinks);
                      });
-}
-
-// The realised overlap of a replayed recording as the locality to ask for.
-void FitLocality(const serving::RunResult& replayed, serving::SystemConfig& system) {
-  if (replayed.overlap.empty()) return;
-  system.locality.overlap.clear();
-  double most = 0;
-  for (const auto& point : replayed.overlap) {
-    most = std::max(most, point.realised);
-    system.locality.overlap.push_back({point.window, std::min(most, 1.0)});
-  }
 }
 
 constexpr const char* kProbe = "probe";  // of the record's latencies
@@ -201,45 +197,96 @@ Speed WriteSpeed(const config::Experiment& experiment, const live::LiveRecord& l
   return result;
 }
 
-// `draw`: of the locality model; each round is predicted with selections of its own.
+// How far the judged figures of a prediction spread over draws of the locality.
+std::string SpreadText(const std::vector<report::Comparison>& draws) {
+  std::string text =
+      fmt::format("\nover {} draws of the locality (mean, least to most)", draws.size());
+  for (const report::MetricInfo& info : report::Metrics()) {
+    if (!info.is_key) continue;
+    std::vector<double> values;
+    for (const report::Comparison& draw : draws) {
+      const std::optional<double>& b = draw.metrics[static_cast<std::size_t>(info.metric)].b;
+      if (b) values.push_back(*b);
+    }
+    if (values.size() < draws.size()) continue;
+    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    const double mean =
+        std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+    text += fmt::format("\n  {}: {:.4g} ({:.4g} to {:.4g}) {}", info.title, mean, *least, *most,
+                        info.unit);
+  }
+  return text + "\n";
+}
+
+// Makes the simulation `name` of a measured run, with so many draws of the locality, and sets it
+// beside the run: as calibrated, and with the machine as fast as it was.
+class Predictor {
+ public:
+  Predictor(const config::Experiment& experiment, std::size_t index, const RunFiles& files,
+            std::string directory, double speed)
+      : experiment_(experiment),
+        index_(index),
+        files_(files),
+        directory_(std::move(directory)),
+        speed_(speed),
+        measured_(report::ReadRunFigures(directory_ + "/measured")) {}
+
+  // Returns the first one, as calibrated.
+  serving::RunResult Run(const serving::SystemConfig& system, const std::string& name,
+                         std::int64_t draws, const serving::MeasuredRun* imposed) const {
+    serving::RunResult first = RunAt(1, system, name, draws, imposed);
+    if (speed_ != 1) RunAt(speed_, system, name + "_at_speed", draws, imposed);
+    return first;
+  }
+
+ private:
+  serving::RunResult RunAt(double speed, serving::SystemConfig system, const std::string& name,
+                           std::int64_t draws, const serving::MeasuredRun* imposed) const {
+    system.time_scale = speed;
+    serving::RunResult first;
+    std::vector<report::Comparison> comparisons;
+    for (std::int64_t draw = 0; draw < draws; ++draw, ++system.locality.draw) {
+      const std::string where =
+          directory_ + "/" + name + (draw > 0 ? "/draw-" + std::to_string(draw) : "");
+      serving::RunResult run = Predict(experiment_, index_, system, files_, where, imposed);
+      comparisons.push_back(report::Compare(measured_, report::ReadRunFigures(where)));
+      report::WriteComparison(where, comparisons.back());
+      if (draw == 0) first = std::move(run);
+    }
+    std::cout << "\nmeasured (A) and " << name << " (B)"
+              << (speed != 1 ? fmt::format(", all operations x {:.3f}", speed) : "") << "\n\n"
+              << report::ComparisonText(comparisons.front());
+    if (draws > 1) std::cout << SpreadText(comparisons);
+    return first;
+  }
+
+  const config::Experiment& experiment_;
+  std::size_t index_;
+  const RunFiles& files_;
+  std::string directory_;  // of the system
+  double speed_;
+  report::RunFigures measured_;
+};
+
+// `round`: from 0.
 void RunOne(const config::Experiment& experiment, std::size_t index,
-            const serving::WorkloadBounds& bounds, const LiveOptions& options, std::int64_t draw,
+            const serving::WorkloadBounds& bounds, const LiveOptions& options, std::int64_t round,
             const std::string& directory, kernels::Backend& backend, report::Progress& progress) {
   serving::SystemConfig system = experiment.systems[index];
   const live::LiveRecord left =
       Measure(experiment, index, bounds, options, backend, directory, progress);
-  const report::RunFigures measured = report::ReadRunFigures(directory + "/measured");
   const Speed speed = WriteSpeed(experiment, left, system.calibration, backend, directory);
   std::cout << "\n## " << system.choice.name << "\n\n" << speed.text << "\n";
-  // As calibrated, and with the machine as fast as it was.
-  const auto predict = [&](const std::string& name, const serving::MeasuredRun* imposed) {
-    serving::RunResult result;
-    for (const bool at_speed : {false, true}) {
-      if (at_speed && speed.factor == 1) continue;
-      const std::string called = name + (at_speed ? "_at_speed" : "");
-      serving::SystemConfig scaled = system;
-      if (at_speed) scaled.time_scale = speed.factor;
-      serving::RunResult run =
-          Predict(experiment, index, scaled, options.files, directory + "/" + called, imposed);
-      const report::Comparison comparison =
-          report::Compare(measured, report::ReadRunFigures(directory + "/" + called));
-      report::WriteComparison(directory + "/" + called, comparison);
-      std::cout << "\nmeasured (A) and " << name << " (B)"
-                << (at_speed ? fmt::format(", all operations x {:.3f}", speed.factor) : "")
-                << "\n\n"
-                << report::ComparisonText(comparison);
-      if (!at_speed) result = std::move(run);
-    }
-    return result;
-  };
-  if (system.choice.kv_home == serving::KvHome::kDram) {
+  const Predictor predictor(experiment, index, options.files, directory, speed.factor);
+  const bool selects = system.choice.kv_home == serving::KvHome::kDram;
+  if (selects) {
     system.selection_trace = directory + "/measured/selection.trace";
-    const serving::RunResult replayed = predict("replayed", &left.timing);
+    const serving::RunResult replayed = predictor.Run(system, "replayed", 1, &left.timing);
     system.selection_trace.clear();
-    FitLocality(replayed, system);
-    system.locality.draw += draw;
+    if (!replayed.fitted_overlap.empty()) system.locality.overlap = replayed.fitted_overlap;
+    system.locality.draw += round * options.draws;
   }
-  predict("predicted", nullptr);
+  predictor.Run(system, "predicted", selects ? options.draws : 1, nullptr);
 }
 
 po::options_description Options() {
@@ -249,6 +296,7 @@ po::options_description Options() {
       "out", Text("DIR"), "directory for results (default: out/NAME of the experiment)")(
       "seed", Text("N"), "of all random streams, the weights among them")(
       "repeat", Text("N", "1"), "serve all systems so many times, in turn")(
+      "draws", Text("N", "8"), "draws of the locality with which a run is predicted")(
       "fast", "do not wait for arrivals while nothing runs")(
       "timeline", "also write timeline.json (Chrome trace events)")(
       "timeline-window", Text("BEGIN:END", "0s:30s"), "part of the run that the timeline shows");
@@ -263,6 +311,7 @@ LiveOptions ReadOptions(const po::variables_map& values) {
   options.backend = values["backend"].as<std::string>();
   options.live = {.real_time = values.count("fast") == 0, .probe_speed = true};
   options.rounds = ParseInteger(values["repeat"].as<std::string>(), "repeat", 1, 1000);
+  options.draws = ParseInteger(values["draws"].as<std::string>(), "draws", 1, 100);
   return options;
 }
 

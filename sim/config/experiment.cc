@@ -109,6 +109,8 @@ void ReadLocality(MapReader& root, SystemConfig& system) {
     point.Required(
         "overlap", p.overlap,
         {.doc = "share of the selected blocks seen in the window", .real = RealKind::kFraction});
+    point.Optional("context", p.context,
+                   {.doc = "tokens of the context it was measured at; 0: the same at every one"});
   }
   reader.Optional("trace", system.selection_trace,
                   {.doc = "recorded selections to replay instead (simulate --record-selection); "
@@ -264,7 +266,7 @@ void CheckTogether(const SystemConfig& system) {
                       ""});
   }
   selection::Validate(system.selection);
-  selection::OverlapCurve{system.locality.overlap};
+  selection::OverlapCurves{system.locality.overlap};
 }
 
 // A name becomes a folder of results.

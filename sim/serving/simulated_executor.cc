@@ -326,9 +326,10 @@ void SimulatedExecutor::Select(RequestIndex index, std::int64_t layer, Tokens co
   const scheduler::LaneSampling& sampling = config_.geometry.sampling;
   const std::int64_t stratum = sampling.StratumOf(layer);
   delta_.Clear();
-  selection_->Step(index, layer, BlocksFor(context, config_.geometry.block_tokens).value(), delta_);
+  const std::int64_t blocks = BlocksFor(context, config_.geometry.block_tokens).value();
+  selection_->Step(index, layer, blocks, delta_);
   if (meter_ != nullptr && IsMetered(layer) && metered_[static_cast<std::size_t>(index)] != 0)
-    meter_->Observe(MeterGroup(index, layer), delta_);
+    meter_->Observe(MeterGroup(index, layer), blocks, delta_);
   cache_->Select(index, stratum, delta_.added, delta_.removed);
 }
 

@@ -218,13 +218,16 @@ void CheckTotals(const SystemConfig& config, const scheduler::KvGeometry& geomet
                     "the scatter lane was busy for too long");
 }
 
+constexpr std::int64_t kFittedContexts = 8;
+
 std::vector<RunResult::OverlapPoint> OverlapOf(const SystemConfig& config,
                                                const selection::OverlapMeter& meter) {
   std::vector<RunResult::OverlapPoint> points;
-  if (meter.measured_steps() == 0) return points;
-  const selection::OverlapCurve curve(config.locality.overlap);
+  const selection::OverlapCurves curves(config.locality.overlap);
   for (const std::int64_t window : {1, 2, 4, 8, 12, 16}) {
-    points.push_back({window, curve.At(window), meter.Overlap(window)});
+    if (meter.MeasuredSteps(window) == 0) break;
+    points.push_back({window, meter.Asked(curves, config.selection.block_tokens, window),
+                      meter.Overlap(window)});
   }
   return points;
 }
@@ -286,7 +289,7 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
                     "only the locality model selects in sampled lanes");
   std::optional<cost::CostModel> costs;
   if (simulated) result.cost_provenance = costs.emplace(MakeCosts(config)).Provenance();
-  selection::OverlapMeter meter;
+  selection::OverlapMeter meter(geometry.tracked_heads());
   const bool offloads = config.choice.kv_home == KvHome::kDram;
   std::optional<selection::SelectionTraceWriter> record;
   if (offloads && !options.record_selection.empty()) {
@@ -358,7 +361,10 @@ RunResult RunSimulation(const SystemConfig& config, traces::RequestStream& reque
   for (const Selection& selection : selections) {
     if (selection.replay != nullptr) extrapolated_steps += selection.replay->extrapolated_steps();
   }
-  if (config.choice.attention == Attention::kSparse) result.overlap = OverlapOf(config, meter);
+  if (config.choice.attention == Attention::kSparse) {
+    result.overlap = OverlapOf(config, meter);
+    result.fitted_overlap = meter.Fit(kFittedContexts, config.selection.block_tokens);
+  }
   metrics::RunLabels labels = MakeLabels(config, geometry, extrapolated, extrapolated_steps);
   if (!simulated) {
     labels.fidelity = "measured";

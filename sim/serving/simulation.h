@@ -71,6 +71,8 @@ struct RunResult {
     double realised;
   };
   std::vector<OverlapPoint> overlap;
+  // The locality to ask for in order to get the overlap realised; empty when `overlap` is.
+  std::vector<selection::OverlapPoint> fitted_overlap;
   // Loads of the same accesses under other eviction policies, summed over replicas
   // (memory.replay_evictions).
   struct EvictionReplay {

@@ -69,7 +69,7 @@ class LiveTest(BinaryTest):
                              {*names, "speed.json"})
             for name in names:
                 directory = self.here / "out" / system / name
-                present = {path.name for path in directory.iterdir()}
+                present = {path.name for path in directory.iterdir() if path.is_file()}
                 beside = ({"selection.trace"} if system != "vllm-s" else set()) \
                     if name == "measured" else {"compare.json", "compare.csv", "compare.md"}
                 self.assertEqual(present, RESULT_FILES | beside, directory)
@@ -160,6 +160,23 @@ class LiveTest(BinaryTest):
         self.assertEqual(made.returncode, 0, made.stderr)
         self.assertIn("of 1 pairs", made.stdout)
         self.assertIn("equal under replay in 2 of 2 runs", made.stdout)
+
+    def test_a_selecting_system_is_predicted_with_several_draws(self):
+        result = self.live("--draws", "3", "--set", "systems=[vllm, sparseserve]")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        predicted = self.here / "out/sparseserve/predicted"
+        self.assertEqual({path.name for path in predicted.iterdir() if path.is_dir()},
+                         {"draw-1", "draw-2"})
+        self.assertEqual(list((self.here / "out/vllm/predicted").glob("draw-*")), [])
+        draws = [self.here / "out/sparseserve/predicted", predicted / "draw-1", predicted / "draw-2"]
+        selections = {self.summary(path.relative_to(self.here))["kv"]["block_loads"] for path in draws}
+        self.assertEqual(len(selections), 3)
+        self.assertIn("over 3 draws of the locality", result.stdout)
+        explained = self.run_binary("explain", draws[1], "--data", ROOT, "--what-if", "none", "--json", "-")
+        self.assertTrue(json.loads(explained.stdout)["reproduced"], explained.stderr)
+        made = subprocess.run([sys.executable, ROOT / "scripts" / "live_results", "out"],
+                              cwd=self.here, capture_output=True, text=True, timeout=60 * PATIENCE)
+        self.assertRegex(made.stdout, r"predicted hit rate over draws \| - \| .* \(3\) \|")
 
     def check_killed(self, signal_):
         """A run that is killed while it serves leaves nothing under the name of a result."""

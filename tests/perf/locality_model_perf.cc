@@ -46,7 +46,7 @@ void BM_LocalityModelStep(benchmark::State& state, const char* preset) {
   if (selected != num_requests * per_step || changes != 2 * replaced)
     state.SkipWithError("the selection does not keep its size");
   const double overlap = 1 - static_cast<double>(replaced) / static_cast<double>(steps * per_step);
-  if (std::abs(overlap - model.AskedOverlap(1)) > 0.01)
+  if (std::abs(overlap - OverlapCurve(LocalityPreset(preset).overlap).At(1)) > 0.01)
     state.SkipWithError("the adjacent overlap is not the one asked for");
   state.counters["overlap"] = overlap;
   state.counters["changes_per_step"] = static_cast<double>(changes) / static_cast<double>(steps);

@@ -14,15 +14,16 @@ OverlapMeter Measure(const SelectionPolicy& policy, const LocalityConfig& config
                      std::int64_t context, std::int64_t heads = 4) {
   constexpr std::int64_t kLayers = 4;
   LocalityModel model(policy, config, kLayers, heads);
-  OverlapMeter meter;
+  OverlapMeter meter(heads);
   SelectionDelta delta;
   model.BeginRequest(0, 1, context);
   for (std::int64_t layer = 0; layer < kLayers; ++layer) meter.BeginGroup(layer);
   for (std::int64_t step = 0; step < 300; ++step)
     for (std::int64_t layer = 0; layer < kLayers; ++layer) {
+      const std::int64_t blocks = context + step / policy.block_tokens.value();
       delta.Clear();
-      model.Step(0, layer, context + step / policy.block_tokens.value(), delta);
-      if (layer >= policy.dense_layers) meter.Observe(layer, delta);
+      model.Step(0, layer, blocks, delta);
+      if (layer >= policy.dense_layers) meter.Observe(layer, blocks, delta);
     }
   return meter;
 }
@@ -76,7 +77,7 @@ TEST(LocalityOverlapTest, LayersDifferAsMuchAsAsked) {
   LocalityConfig config;
   config.per_layer_variation = 0.5;
   LocalityModel model(SelectionPolicy{}, config, 2, 4);
-  OverlapMeter meters[2];
+  OverlapMeter meters[2] = {OverlapMeter(4), OverlapMeter(4)};
   SelectionDelta delta;
   model.BeginRequest(0, 1, 1024);
   for (OverlapMeter& meter : meters) meter.BeginGroup(0);
@@ -84,7 +85,7 @@ TEST(LocalityOverlapTest, LayersDifferAsMuchAsAsked) {
     for (int layer = 0; layer < 2; ++layer) {
       delta.Clear();
       model.Step(0, layer, 1024, delta);
-      meters[layer].Observe(0, delta);
+      meters[layer].Observe(0, 1024, delta);
     }
   const double low = std::min(meters[0].Overlap(1), meters[1].Overlap(1));
   const double high = std::max(meters[0].Overlap(1), meters[1].Overlap(1));
@@ -101,6 +102,82 @@ TEST(LocalityOverlapTest, OtherPoliciesFollowTheSameCurve) {
   tokens.sink_blocks = 0;
   tokens.recent_blocks = 1;
   ExpectOnCurve(Measure(tokens, {}, 131072, 1), LocalityConfig{});
+}
+
+// What a request selects for the first time, it loads: its first steps count.
+TEST(LocalityOverlapTest, TheFirstStepsOverlapAsMuchAsTheLaterOnes) {
+  const OverlapCurve curve(LocalityConfig{}.overlap);
+  LocalityModel model({}, {}, 1, 8);
+  OverlapMeter meter(8);
+  SelectionDelta delta;
+  for (std::uint64_t request = 0; request < 300; ++request) {
+    model.BeginRequest(0, request, 1024);
+    meter.BeginGroup(0);
+    for (int step = 0; step <= kMaxWindow; ++step) {
+      delta.Clear();
+      model.Step(0, 0, 1024, delta);
+      meter.Observe(0, 1024, delta);
+    }
+    model.EndRequest(0);
+  }
+  for (const std::int64_t window : kWindows)
+    EXPECT_NEAR(meter.Overlap(window), curve.At(window), 0.003) << "window " << window;
+}
+
+// 32 of 97 blocks, half of them replaced at each step: fresh draws bring back many of those that
+// left lately, and these leave again.
+const std::vector<OverlapPoint> kCrowded = {{1, 0.4752}, {2, 0.6574},  {4, 0.8265},
+                                            {8, 0.9359}, {12, 0.9689}, {16, 0.9816}};
+
+SelectionPolicy CrowdedPolicy() {
+  SelectionPolicy policy;
+  policy.block_tokens = Tokens(16);
+  policy.budget_tokens = Tokens(512);
+  return policy;
+}
+
+OverlapMeter MeasureAt(const LocalityConfig& config, std::int64_t context) {
+  LocalityModel model(CrowdedPolicy(), config, 1, 16);
+  OverlapMeter meter(16);
+  SelectionDelta delta;
+  model.BeginRequest(0, 1, context);
+  meter.BeginGroup(0);
+  for (int step = 0; step < 2000; ++step) {
+    delta.Clear();
+    model.Step(0, 0, context, delta);
+    meter.Observe(0, context, delta);
+  }
+  return meter;
+}
+
+TEST(LocalityOverlapTest, ACrowdedContextIsOnTheCurveAtEveryWindow) {
+  LocalityConfig config;
+  config.overlap = kCrowded;
+  const OverlapMeter meter = MeasureAt(config, 97);
+  for (const OverlapPoint& point : kCrowded)
+    EXPECT_NEAR(meter.Overlap(point.window), point.overlap, 0.002) << point.window;
+}
+
+TEST(LocalityOverlapTest, EachContextHasItsCurve) {
+  LocalityConfig config;
+  config.overlap = {{1, 0.7, Tokens(50 * 16)}, {1, 0.5, Tokens(100 * 16)}};
+  EXPECT_NEAR(MeasureAt(config, 45).Overlap(1), 0.7, 0.005);
+  EXPECT_NEAR(MeasureAt(config, 50).Overlap(1), 0.7, 0.005);
+  // 1/75 is two thirds of the way from 1/50 to 1/100.
+  EXPECT_NEAR(MeasureAt(config, 75).Overlap(1), 0.7 - 0.2 * 2 / 3, 0.005);
+  EXPECT_NEAR(MeasureAt(config, 100).Overlap(1), 0.5, 0.005);
+  EXPECT_NEAR(MeasureAt(config, 400).Overlap(1), 0.5, 0.005);
+}
+
+TEST(LocalityOverlapTest, WhatIsFittedToARunIsRealisedAgain) {
+  LocalityConfig config;
+  config.overlap = kCrowded;
+  const OverlapMeter first = MeasureAt(config, 97);
+  config.overlap = first.Fit(4, Tokens(16));
+  config.seed = 2;
+  const OverlapMeter second = MeasureAt(config, 97);
+  for (const std::int64_t window : kWindows)
+    EXPECT_NEAR(second.Overlap(window), first.Overlap(window), 0.003) << window;
 }
 
 TEST(LocalityOverlapTest, ModerateSkewStaysWithinTheTolerance) {

@@ -66,6 +66,43 @@ TEST(OverlapCurveTest, RejectsPointsThatAreNoCurve) {
   for (const auto& points : wrong) EXPECT_THROW(OverlapCurve{points}, InputError);
 }
 
+TEST(OverlapCurvesTest, PointsWithoutAContextHoldAtEveryContext) {
+  const OverlapCurves curves(LocalityConfig{}.overlap);
+  const OverlapCurve curve(LocalityConfig{}.overlap);
+  EXPECT_FALSE(curves.depends_on_context());
+  EXPECT_EQ(curves.LeastAdjacent(), 0.8);
+  for (const double context : {1.0, 1e9}) EXPECT_EQ(curves.At(context).At(12), curve.At(12));
+}
+
+TEST(OverlapCurvesTest, BetweenTwoContextsItIsLinearInTheirInverse) {
+  const OverlapCurves curves(std::vector<OverlapPoint>{{1, 0.8, Tokens(100)},
+                                                       {16, 0.9, Tokens(100)},
+                                                       {1, 0.4, Tokens(400)},
+                                                       {16, 0.7, Tokens(400)}});
+  EXPECT_TRUE(curves.depends_on_context());
+  EXPECT_EQ(curves.LeastAdjacent(), 0.4);
+  EXPECT_EQ(curves.At(50).At(1), 0.8);
+  EXPECT_EQ(curves.At(100).At(1), 0.8);
+  EXPECT_DOUBLE_EQ(curves.At(200).At(1), 0.8 - 0.4 * 2 / 3);
+  const double low = OverlapCurve(std::vector<OverlapPoint>{{1, 0.8}, {16, 0.9}}).At(16);
+  const double high = OverlapCurve(std::vector<OverlapPoint>{{1, 0.4}, {16, 0.7}}).At(16);
+  EXPECT_DOUBLE_EQ(curves.At(200).At(16), low + (high - low) * 2 / 3);
+  EXPECT_EQ(curves.At(400).At(1), 0.4);
+  EXPECT_EQ(curves.At(1e9).At(1), 0.4);
+}
+
+TEST(OverlapCurvesTest, RejectsContextsThatMixOrFall) {
+  const std::vector<std::vector<OverlapPoint>> wrong = {
+      {},
+      {{1, 0.8}, {1, 0.9, Tokens(100)}},
+      {{1, 0.8, Tokens(100)}, {16, 0.9}},
+      {{1, 0.8, Tokens(200)}, {1, 0.9, Tokens(100)}},
+      {{1, 0.8, Tokens(200)}, {1, 0.9, Tokens(300)}, {16, 0.9, Tokens(200)}},
+      {{1, 0.8, Tokens(200)}, {16, 0.9, Tokens(300)}},  // no window 1 at 300
+  };
+  for (const auto& points : wrong) EXPECT_THROW(OverlapCurves{points}, InputError);
+}
+
 // The derivation of the default level in locality_model.h, in numbers: the largest fresh share
 // whose chance returns fit into the published tail. U depends on the curve, so iterate.
 double MostFreshShare(double selected, double context) {

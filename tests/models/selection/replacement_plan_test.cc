@@ -33,10 +33,11 @@ TEST(ReplacementPlanTest, ChanceReturnsAreTakenOffTheReturns) {
   const OverlapCurve curve(LocalityConfig{}.overlap);
   const ReplacementPlan plan = PlanReplacements(curve, 1, {64, 60, 1984});
   const double fresh = 0.2 * (1 - plan.returns.back() / kTwoTo32);
-  const double hazard = fresh * 64 / 1984;
+  const double hazard = fresh / (1984.0 / 64 - (0.2 - fresh));
   for (std::int64_t gap = 2; gap <= kMaxWindow; ++gap) {
-    const double by_chance = (1 - curve.At(gap - 1)) * hazard;
-    EXPECT_NEAR(ReturnShare(plan, gap) * 0.2 + by_chance, curve.At(gap) - curve.At(gap - 1), 1e-6);
+    const double returns = ReturnShare(plan, gap) * 0.2;
+    const double by_chance = (1 - curve.At(gap - 1) - returns) * hazard;
+    EXPECT_NEAR(returns + by_chance, curve.At(gap) - curve.At(gap - 1), 1e-6);
   }
 }
 

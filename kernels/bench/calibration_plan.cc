@@ -4,10 +4,12 @@
 #include <cmath>
 #include <ctime>
 #include <map>
+#include <memory>
 #include <regex>
 #include <utility>
 #include <vector>
 
+#include "kernels/bench/cold_read.h"
 #include "kernels/bench/device_values.h"
 #include "kernels/bench/operations.h"
 #include "kernels/bench/refinement.h"
@@ -41,6 +43,10 @@ constexpr int kRangeSteps = 6;
 // them for longer meets the mean.
 constexpr Seconds kLeastSampleOnCores{1e-3};
 constexpr int kProbesPerRound = 10;
+constexpr std::pair<const char*, kernels::LoadMethod> kColdReads[] = {
+    {"h2d.memcpy", kernels::LoadMethod::kCopyPerBlock},
+    {"h2d.flash", kernels::LoadMethod::kGather}};
+constexpr std::int64_t kLeastColdReads = 3;
 const std::string kProbe = "latencies.probe";
 // Comparing the results of larger calls would take longer than timing them.
 constexpr Bytes kMostChecked{std::int64_t{256} << 20};
@@ -104,6 +110,7 @@ class Calibration {
     }
     AddMemoryRates(set);
     AddSpeed(set);
+    AddColdReads(set);
     set.provenance.clocks += "; the slowest round of samples took " + Percent(rounds_.Drift()) +
                              " longer than the fastest";
     return set;
@@ -230,6 +237,7 @@ class Calibration {
       Report(std::to_string(rounds_.points().size()) + " points");
       rounds_.Run(At(kPointsEnd));
       SampleSpeed();
+      SampleColdReads();
       has_time = Now() < At(kPointsEnd);
       // On a noisy machine medians get precise late or never; lines are worth more by then.
       if (can_refine && (rounds_.AllDone() || (IsSampled() && Now() < At(kRefineEnd)))) {
@@ -256,6 +264,31 @@ class Calibration {
                                                      std::to_string(speed_.times.size()) +
                                                      " samples beside the points, standard error " +
                                                      Tenths(100 * speed_.standard_error()) + " %"};
+  }
+
+  // The loads that the cost model knows, while the points are sampled.
+  void SampleColdReads() {
+    if (!has_cold_reads_) {
+      has_cold_reads_ = true;
+      for (const auto& [name, method] : kColdReads) {
+        const std::string key = std::string("slowdowns.cold.") + name;
+        if (!workbench_.backend().Supports(method) || !IsWanted(key)) continue;
+        cold_reads_.emplace_back(key, std::make_unique<ColdRead>(workbench_, method));
+      }
+    }
+    for (const auto& [key, read] : cold_reads_) read->Sample();
+  }
+
+  void AddColdReads(MeasurementSet& set) {
+    if (IsCancelled()) return;
+    for (const auto& [key, read] : cold_reads_) {
+      while (read->num_samples() < kLeastColdReads) read->Sample();
+      set.values[key] = {std::max(read->slowdown(), 1.0),
+                         "decode attention over " + std::to_string(read->num_blocks()) +
+                             " blocks, mean of " + std::to_string(read->num_samples()) +
+                             " beside the points: " + ToString(read->cold()) + " from memory, " +
+                             ToString(read->loaded()) + " right after the load"};
+    }
   }
 
   // Whether every point has the samples that a verdict needs.
@@ -376,6 +409,8 @@ class Calibration {
   std::vector<Operation> operations_;
   std::optional<kernels::SpeedProbe> probe_;
   kernels::SpeedSamples speed_;
+  bool has_cold_reads_ = false;
+  std::vector<std::pair<std::string, std::unique_ptr<ColdRead>>> cold_reads_;  // by key
 };
 
 }  // namespace

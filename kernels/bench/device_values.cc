@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/bench/cold_read.h"
 #include "kernels/bench/operations.h"
 #include "kernels/bench/statistics.h"
 #include "kernels/stream_copy.h"
@@ -238,22 +237,6 @@ std::vector<Transfer> MakeTransfers(Workbench& workbench) {
   return transfers;
 }
 
-// The loads that the cost model knows.
-void AddColdReads(Workbench& workbench, Seconds budget,
-                  const std::function<bool(const std::string&)>& wanted, Values& values) {
-  using Named = std::pair<const char*, LoadMethod>;
-  for (const auto& [name, method] :
-       {Named{"h2d.memcpy", LoadMethod::kCopyPerBlock}, Named{"h2d.flash", LoadMethod::kGather}}) {
-    const std::string key = std::string("slowdowns.cold.") + name;
-    if (!workbench.backend().Supports(method) || !wanted(key)) continue;
-    const ColdRead read = MeasureColdRead(workbench, method, budget);
-    values[key] = {std::max(read.slowdown(), 1.0),
-                   "decode attention over " + std::to_string(read.num_blocks) +
-                       " blocks: " + ToString(read.cold) + " from memory, " +
-                       ToString(read.loaded) + " right after " + name};
-  }
-}
-
 }  // namespace
 
 Values MeasureCeilings(Workbench& workbench, Timer& timer, Seconds budget,
@@ -357,9 +340,7 @@ Interference MeasureInterference(Workbench& workbench, Timer& timer, const Call&
 
 Values MeasureSlowdowns(Workbench& workbench, Timer& timer, Seconds budget,
                         const std::function<bool(const std::string&)>& wanted) {
-  constexpr double kColdShare = 0.1;  // of the budget, for both loads
   Values values;
-  AddColdReads(workbench, budget * (kColdShare / 2), wanted, values);
   std::vector<Transfer> transfers;
   for (Transfer& transfer : MakeTransfers(workbench)) {
     if (wanted("slowdowns." + transfer.name)) transfers.push_back(std::move(transfer));
@@ -368,8 +349,7 @@ Values MeasureSlowdowns(Workbench& workbench, Timer& timer, Seconds budget,
   const ComputeCalls compute = MakeComputeCalls(workbench, timer);
   compute.gemm.check();
   compute.decode.check();
-  const Seconds each =
-      budget * (1 - kColdShare) / (2 * Real(static_cast<std::int64_t>(transfers.size())));
+  const Seconds each = budget / (2 * Real(static_cast<std::int64_t>(transfers.size())));
   for (const auto& [name, transfer] : transfers) {
     transfer.check();
     const auto with_gemm = MeasureInterference(workbench, timer, compute.gemm, transfer, each);

@@ -39,8 +39,7 @@ struct ComputeCalls {
 };
 ComputeCalls MakeComputeCalls(Workbench& workbench, Timer& timer);
 
-// "slowdowns.*" of the transfers that the backend supports: the worse of the two, and at least 1;
-// "slowdowns.cold.*" of the loads (cold_read.h).
+// "slowdowns.*" of the transfers that the backend supports: the worse of the two, and at least 1.
 Values MeasureSlowdowns(Workbench& workbench, Timer& timer, Seconds budget,
                         const std::function<bool(const std::string&)>& wanted);
 

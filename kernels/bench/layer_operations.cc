@@ -211,6 +211,13 @@ Call MakeElementwiseOfLayer(Workbench& workbench, std::int64_t tokens) {
 
 }  // namespace
 
+std::vector<std::pair<std::int64_t, std::int64_t>> ProjectionShapes(const ModelShape& model) {
+  return {{model.projection_width(), model.hidden},
+          {model.hidden, model.query_width()},
+          {2 * model.intermediate, model.hidden},
+          {model.hidden, model.intermediate}};
+}
+
 Call MakeGemm(Workbench& workbench, std::int64_t tokens, std::int64_t n, std::int64_t k) {
   const ModelShape& model = workbench.model();
   const std::int64_t element = model.element_bytes();
@@ -266,10 +273,7 @@ std::vector<OperationPlan> PlanLayer(Workbench& workbench) {
   Axis columns{std::max(model.hidden / 4 / step * step, step),
                std::max(std::min(model.vocabulary, columns_that_fit) / step * step, 2 * step),
                step};
-  const std::pair<std::int64_t, std::int64_t> shapes[] = {{model.projection_width(), model.hidden},
-                                                          {model.hidden, model.query_width()},
-                                                          {2 * model.intermediate, model.hidden},
-                                                          {model.hidden, model.intermediate}};
+  const std::vector<std::pair<std::int64_t, std::int64_t>> shapes = ProjectionShapes(model);
   std::set<std::int64_t> sizes;  // of the model's weights, as columns of `hidden`
   for (const auto& [n, k] : shapes) sizes.insert(n * k / model.hidden / step * step);
   sizes.insert(model.vocabulary / step * step);

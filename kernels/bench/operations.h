@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/bench/call.h"
@@ -42,6 +43,8 @@ Call MakeSave(Workbench& workbench, kernels::SaveMethod method, std::int64_t num
 // What FlashD2H occupies the lane with: copies into the slots of the ring.
 Call MakeStagingCopy(Workbench& workbench, std::int64_t num_fragments, std::int64_t fragment_bytes);
 Call MakeScatter(Workbench& workbench, std::int64_t num_fragments, std::int64_t fragment_bytes);
+// The products of a layer: (n, k) of their weights [n, k].
+std::vector<std::pair<std::int64_t, std::int64_t>> ProjectionShapes(const ModelShape& model);
 Call MakeGemm(Workbench& workbench, std::int64_t tokens, std::int64_t n, std::int64_t k);
 Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::int64_t tokens);
 Call MakePrefill(Workbench& workbench, std::int64_t queries, std::int64_t context);

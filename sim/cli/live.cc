@@ -296,7 +296,7 @@ po::options_description Options() {
       "out", Text("DIR"), "directory for results (default: out/NAME of the experiment)")(
       "seed", Text("N"), "of all random streams, the weights among them")(
       "repeat", Text("N", "1"), "serve all systems so many times, in turn")(
-      "draws", Text("N", "8"), "draws of the locality with which a run is predicted")(
+      "draws", Text("N", "32"), "draws of the locality with which a run is predicted")(
       "fast", "do not wait for arrivals while nothing runs")(
       "timeline", "also write timeline.json (Chrome trace events)")(
       "timeline-window", Text("BEGIN:END", "0s:30s"), "part of the run that the timeline shows");

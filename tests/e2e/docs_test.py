@@ -15,7 +15,7 @@ NO_WARMUP = ["--set", "warmup_requests=0"]
 # What makes the commands of a verb short; a verb that is not here is unknown.
 SHORTER = {
     "simulate": FEW,
-    "live": ["--set", "workload.num_requests=3", "--set", "systems=[sparseserve]"],
+    "live": ["--draws", "2", "--set", "workload.num_requests=3", "--set", "systems=[sparseserve]"],
     "sweep": FEW + NO_WARMUP,
     "plan": ["--set", "workload.num_requests=4", "--set", "workload.max_prompt=9000", "--set",
              "systems=[vllm]", *NO_WARMUP],

@@ -51,7 +51,8 @@ class LiveTest(BinaryTest):
 
     def live(self, *options):
         self.write("e.yaml", EXPERIMENT)
-        return self.run_binary("live", "e.yaml", "--data", ROOT, "--out", "out", "--fast", *options)
+        draws = [] if "--draws" in options else ["--draws", "2"]
+        return self.run_binary("live", "e.yaml", "--data", ROOT, "--out", "out", "--fast", *draws, *options)
 
     def test_leaves_measured_replayed_and_predicted(self):
         result = self.live()

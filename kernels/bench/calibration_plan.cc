@@ -47,6 +47,7 @@ constexpr std::pair<const char*, kernels::LoadMethod> kColdReads[] = {
     {"h2d.memcpy", kernels::LoadMethod::kCopyPerBlock},
     {"h2d.flash", kernels::LoadMethod::kGather}};
 constexpr std::int64_t kLeastColdReads = 3;
+constexpr double kColdShare = 0.02;  // of the time passed; every round, they took a tenth
 const std::string kProbe = "latencies.probe";
 // Comparing the results of larger calls would take longer than timing them.
 constexpr Bytes kMostChecked{std::int64_t{256} << 20};
@@ -104,6 +105,7 @@ class Calibration {
     FitRanges();
     set.values = MeasureValues();
     for (Operation& operation : operations_) AddCoarse(operation);
+    MakeColdReads();
     SampleAndRefine();
     for (const auto& point : rounds_.points()) {
       if (IsComplete(*point)) set.points.push_back(ToMeasurement(*point, rule_));
@@ -267,16 +269,19 @@ class Calibration {
   }
 
   // The loads that the cost model knows, while the points are sampled.
-  void SampleColdReads() {
-    if (!has_cold_reads_) {
-      has_cold_reads_ = true;
-      for (const auto& [name, method] : kColdReads) {
-        const std::string key = std::string("slowdowns.cold.") + name;
-        if (!workbench_.backend().Supports(method) || !IsWanted(key)) continue;
-        cold_reads_.emplace_back(key, std::make_unique<ColdRead>(workbench_, method));
-      }
+  void MakeColdReads() {
+    for (const auto& [name, method] : kColdReads) {
+      const std::string key = std::string("slowdowns.cold.") + name;
+      if (IsCancelled() || !workbench_.backend().Supports(method) || !IsWanted(key)) continue;
+      cold_reads_.emplace_back(key, std::make_unique<ColdRead>(workbench_, method));
     }
+  }
+
+  void SampleColdReads() {
+    const Seconds begin = Now();
+    if (cold_time_ > (begin - begin_) * kColdShare) return;
     for (const auto& [key, read] : cold_reads_) read->Sample();
+    cold_time_ += Now() - begin;
   }
 
   void AddColdReads(MeasurementSet& set) {
@@ -409,8 +414,8 @@ class Calibration {
   std::vector<Operation> operations_;
   std::optional<kernels::SpeedProbe> probe_;
   kernels::SpeedSamples speed_;
-  bool has_cold_reads_ = false;
   std::vector<std::pair<std::string, std::unique_ptr<ColdRead>>> cold_reads_;  // by key
+  Seconds cold_time_{0};  // spent on sampling them
 };
 
 }  // namespace

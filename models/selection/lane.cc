@@ -150,36 +150,33 @@ bool Lane::HasLeftSince(std::uint32_t begin, Block block) const {
   return found != 0;
 }
 
-Block Lane::DrawFresh(const DynamicRange& range, const Popularity& popularity,
-                      CounterRng& rng) const {
+template <typename IsTaken>
+Block Lane::Draw(const DynamicRange& range, const Popularity& popularity, const IsTaken& is_taken,
+                 CounterRng& rng) const {
+  const Block num_blocks = range.end - range.begin;
   const Block last = range.end - 1;
   Block block = last;
   for (int tries = 0; tries < 8; ++tries) {
-    block = last -
-            popularity.Draw(static_cast<std::uint32_t>(rng.Next() >> 32), range.end - range.begin);
-    if (!Test(block)) return block;
+    block = last - popularity.Draw(static_cast<std::uint32_t>(rng.Next() >> 32), num_blocks);
+    if (!is_taken(block)) return block;
   }
-  do {  // a crowded context: the next free block
+  for (Block i = 0; i < num_blocks; ++i) {  // a crowded context: the next free block
     block = block == last ? range.begin : block + 1;
-  } while (Test(block));
-  return block;
+    if (!is_taken(block)) return block;
+  }
+  return kNone;
+}
+
+Block Lane::DrawFresh(const DynamicRange& range, const Popularity& popularity,
+                      CounterRng& rng) const {
+  return Draw(
+      range, popularity, [this](Block block) { return Test(block); }, rng);
 }
 
 Block Lane::DrawUnseen(const DynamicRange& range, const Popularity& popularity,
                        const std::vector<bool>& seen, CounterRng& rng) const {
-  const auto is_unseen = [&](Block block) { return !Test(block) && !seen[block]; };
-  const Block num_blocks = range.end - range.begin;
-  Block block = range.begin;
-  for (int tries = 0; tries < 8; ++tries) {
-    block =
-        range.end - 1 - popularity.Draw(static_cast<std::uint32_t>(rng.Next() >> 32), num_blocks);
-    if (is_unseen(block)) return block;
-  }
-  for (Block i = 0; i < num_blocks; ++i) {  // few are left: the next one
-    block = block + 1 == range.end ? range.begin : block + 1;
-    if (is_unseen(block)) return block;
-  }
-  return kNone;
+  return Draw(
+      range, popularity, [&](Block block) { return Test(block) || seen[block]; }, rng);
 }
 
 void Lane::MarkSeen(const DynamicRange& range, std::vector<bool>& seen) const {

@@ -103,6 +103,10 @@ class Lane {
   // A block that is neither selected nor marked; kNone if there is none.
   Block DrawUnseen(const DynamicRange& range, const Popularity& popularity,
                    const std::vector<bool>& seen, CounterRng& rng) const;
+  // By popularity, a block that is not taken; kNone if all are.
+  template <typename IsTaken>
+  Block Draw(const DynamicRange& range, const Popularity& popularity, const IsTaken& is_taken,
+             CounterRng& rng) const;
   // REQUIRES: the range has an unselected block.
   Block DrawFresh(const DynamicRange& range, const Popularity& popularity, CounterRng& rng) const;
   void OpenSlot(std::uint32_t time);

@@ -129,8 +129,7 @@ OverlapCurves::OverlapCurves(std::span<const OverlapPoint> points) {
   do {
     std::size_t end = begin;
     while (end < points.size() && points[end].context == points[begin].context) ++end;
-    curves_.emplace_back(points.subspan(begin, end - begin));
-    const Tokens context = points[begin].context;
+    const Tokens context = points.empty() ? Tokens(0) : points[begin].context;
     if (end - begin < points.size() && context <= Tokens(0))
       Fail("some points have a context and some have none", "a context at all points or at none");
     const auto tokens = static_cast<double>(context.value());
@@ -138,6 +137,7 @@ OverlapCurves::OverlapCurves(std::span<const OverlapPoint> points) {
       Fail("context " + std::to_string(context.value()) + " after a longer one",
            "all points of a context one after the other, the shortest context first");
     contexts_.push_back(tokens);
+    curves_.emplace_back(points.subspan(begin, end - begin));
     begin = end;
   } while (begin < points.size());
 }

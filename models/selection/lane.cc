@@ -1,6 +1,7 @@
 #include "models/selection/lane.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 namespace sparseserve::selection {
@@ -23,7 +24,61 @@ std::uint64_t BernoulliWord(std::uint64_t p, CounterRng& rng) {
   return below;
 }
 
+// How many of `count` independent trials of probability p / 2^64 succeed.
+std::uint32_t Binomial(std::uint32_t count, std::uint64_t p, CounterRng& rng) {
+  std::uint32_t successes = 0;
+  for (; count >= 64; count -= 64) successes += std::popcount(BernoulliWord(p, rng));
+  if (count > 0)
+    successes += std::popcount(BernoulliWord(p, rng) & ((std::uint64_t{1} << count) - 1));
+  return successes;
+}
+
 }  // namespace
+
+// From which gap the next block returns, in proportion to the odds of the blocks that are there: a
+// tree of two levels, so that a draw compares six sums and not fifteen.
+class Lane::GapOdds {
+ public:
+  // By gap index: the odds of one block, and of all.
+  using Odds = std::array<std::uint32_t, kMaxWindow>;
+  GapOdds(const Odds& one, const Odds& all) : one_(one), all_(all) {
+    for (std::uint32_t i = 0; i < kMaxWindow; ++i) by_four_[i / 4] += all_[i];
+    for (const std::uint32_t odds : by_four_) sum_ += odds;
+  }
+
+  bool empty() const { return sum_ == 0; }
+  // Draws a gap index and takes one block of it away.
+  std::uint32_t Take(CounterRng& rng) {
+    std::uint32_t at = rng.Below(sum_);
+    const std::uint32_t four = Find(by_four_.data(), at);
+    const std::uint32_t gap_index = 4 * four + Find(&all_[4 * four], at);
+    const std::uint32_t taken = std::min(one_[gap_index], all_[gap_index]);
+    all_[gap_index] -= taken;
+    by_four_[four] -= taken;
+    sum_ -= taken;
+    return gap_index;
+  }
+
+ private:
+  static_assert(kMaxWindow == 16);
+
+  // Which of four adjacent ranges of these lengths `at` lies in; it then counts from there.
+  static std::uint32_t Find(const std::uint32_t* lengths, std::uint32_t& at) {
+    std::uint32_t found = 0, end = 0, begin = 0;
+    for (int i = 0; i < 3; ++i) {
+      end += lengths[i];
+      found += at >= end;
+      begin = at >= end ? end : begin;
+    }
+    at -= begin;
+    return found;
+  }
+
+  const Odds& one_;
+  Odds all_;
+  std::array<std::uint32_t, kMaxWindow / 4> by_four_{};
+  std::uint32_t sum_ = 0;
+};
 
 Lane::Lane(std::uint32_t* words, const LaneLayout& layout)
     : layout_(layout),
@@ -55,16 +110,8 @@ void Lane::Choose(std::uint32_t time, const DynamicRange& range, const Replaceme
   std::uint32_t* const leaving = scratch.positions.data();
   const std::uint32_t num_leaving = PickLeaving(plan.leave, unselected, rng, leaving);
 
-  // All gaps first, then all returns, then all fresh draws: branches that can be predicted.
-  std::uint32_t* const gaps = scratch.gaps.data();
-  std::uint32_t num_returns = 0;
-  for (std::uint32_t i = 0; i < num_leaving; ++i) {
-    const auto bits = static_cast<std::uint32_t>(rng.Next() >> 32);
-    std::uint32_t gap_index = 0;
-    for (const std::uint32_t threshold : plan.returns) gap_index += bits >= threshold;
-    gaps[num_returns] = gap_index;
-    num_returns += gap_index < plan.returns.size();
-  }
+  // All returns, then all fresh draws: branches that can be predicted.
+  const std::uint32_t num_returns = Binomial(num_leaving, plan.returns, rng);
 
   // Blocks that leave at this step keep their bit until all draws are done, so that none of them
   // is drawn again.
@@ -72,11 +119,13 @@ void Lane::Choose(std::uint32_t time, const DynamicRange& range, const Replaceme
   OpenSlot(time);
   const bool crowded = plan.hazard > kCrowdedHazard;
   if (time < kMaxWindow) MarkSeen(range, scratch.seen);
+  GapOdds odds = OddsOfGaps(time, plan);
   for (std::uint32_t i = 0; i < num_leaving; ++i) {
     Block block = kNone;
-    if (i < num_returns) {
-      block = IsOnRecord(time, gaps[i]) ? DrawReturn(time, gaps[i], crowded, rng)
-                                        : DrawUnseen(range, popularity, scratch.seen, rng);
+    while (i < num_returns && block == kNone && !odds.empty()) {
+      const std::uint32_t gap_index = odds.Take(rng);
+      block = IsOnRecord(time, gap_index) ? DrawReturn(time, gap_index, crowded, rng)
+                                          : DrawUnseen(range, popularity, scratch.seen, rng);
     }
     if (block == kNone) block = DrawFresh(range, popularity, rng);
     const std::uint32_t position = leaving[i];
@@ -121,22 +170,23 @@ bool Lane::IsOnRecord(std::uint32_t time, std::uint32_t gap_index) const {
   return gap_index + 1 < time || (gap_index + 1 == time && slot_size_[0] > 0);
 }
 
+Lane::GapOdds Lane::OddsOfGaps(std::uint32_t time, const ReplacementPlan& plan) const {
+  GapOdds::Odds all = plan.expected_odds;
+  for (std::uint32_t i = 0; i + 1 < all.size() && IsOnRecord(time, i); ++i)
+    all[i] = plan.odds[i] * slot_size_[Slot(time, i)];
+  return {plan.odds, all};
+}
+
 Block Lane::DrawReturn(std::uint32_t time, std::uint32_t gap_index, bool crowded, CounterRng& rng) {
-  // Shorter gaps have more blocks.
-  for (std::uint32_t slots = gap_index + 1; slots > 0; --slots) {
-    const std::uint32_t slot = (time - slots) % kSlots;
-    std::uint32_t* entries = &slot_size_[slot];
-    while (*entries > 0) {
-      const std::uint32_t mask = layout_.ring_blocks - 1;
-      Block& picked = ring_[(slot_begin_[slot] + rng.Below(*entries)) & mask];
-      const Block block = picked;
-      picked = ring_[(slot_begin_[slot] + --*entries) & mask];
-      // A fresh draw may have brought it back since.
-      if (Test(block)) continue;
-      if (!crowded || !HasLeftSince(slot_begin_[(slot + 1) % kSlots], block)) return block;
-    }
-  }
-  return kNone;
+  const std::uint32_t slot = Slot(time, gap_index);
+  const std::uint32_t mask = layout_.ring_blocks - 1;
+  Block& picked = ring_[(slot_begin_[slot] + rng.Below(slot_size_[slot])) & mask];
+  const Block block = picked;
+  picked = ring_[(slot_begin_[slot] + --slot_size_[slot]) & mask];
+  // A fresh draw may have brought it back since.
+  if (Test(block)) return kNone;
+  if (crowded && HasLeftSince(slot_begin_[(slot + 1) % kSlots], block)) return kNone;
+  return block;
 }
 
 // Has no branch to leave early, so that compilers compare several at once.

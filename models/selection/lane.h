@@ -56,7 +56,6 @@ struct LaneOutput {
 // Working memory shared by all lanes; each array has room for the dynamic blocks of one.
 struct LaneScratch {
   std::vector<std::uint32_t> positions;
-  std::vector<std::uint32_t> gaps;
   std::vector<bool> seen;  // by block: it has left, at a lane's first choices
 };
 
@@ -89,9 +88,15 @@ class Lane {
   std::uint32_t PickLeaving(std::uint64_t leave, std::uint32_t limit, CounterRng& rng,
                             std::uint32_t* positions) const;
   void Select(Block block, std::uint32_t position, LaneOutput& out);
-  // A block last selected `gap_index` + 2 choices ago, or fewer when there is none; kNone when none
-  // has left since. In a crowded context fresh draws bring back many blocks that leave once more:
-  // then it is looked for since when the block is out.
+  class GapOdds;
+  GapOdds OddsOfGaps(std::uint32_t time, const ReplacementPlan& plan) const;
+  // Where the blocks are that were last selected `gap_index` + 2 choices ago.
+  static std::uint32_t Slot(std::uint32_t time, std::uint32_t gap_index) {
+    return (time - gap_index - 1) % kSlots;
+  }
+  // One of these, or kNone if the one drawn has come back by chance since. In a crowded context
+  // fresh draws bring back many blocks that leave once more: then it is looked for since when the
+  // block is out. REQUIRES: the slot has blocks.
   Block DrawReturn(std::uint32_t time, std::uint32_t gap_index, bool crowded, CounterRng& rng);
   // Whether the block is among those put into the ring from `begin` on.
   bool HasLeftSince(std::uint32_t begin, Block block) const;

@@ -95,7 +95,6 @@ LocalityModel::LocalityModel(const SelectionPolicy& policy, const LocalityConfig
                       "raise the overlap, or lower per_layer_variation or sink and recent blocks");
   ring_blocks_ = RingBlocks(most_change * static_cast<double>(budget));
   scratch_.positions.resize(budget_);
-  scratch_.gaps.resize(budget_);
   layer_change_scale_ = DrawChangeScales(num_layers, std::min(policy.dense_layers, num_layers),
                                          variation, config.seed);
 }

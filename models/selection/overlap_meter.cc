@@ -12,11 +12,11 @@ namespace {
 // The windows that a fit asks for; between them 1 - o falls geometrically (OverlapCurve).
 constexpr std::int64_t kFittedWindows[] = {1, 2, 3, 4, 6, 8, 12, 16};
 
-// 16 cells for each power of two, one for each number below 32.
+// 64 cells for each power of two, one for each number below 128.
 std::size_t CellOf(std::int64_t context_blocks) {
   const auto blocks = static_cast<std::uint64_t>(context_blocks);
-  const int octaves = std::max(static_cast<int>(std::bit_width(blocks)) - 5, 0);
-  return static_cast<std::size_t>(octaves) * 16 + static_cast<std::size_t>(blocks >> octaves);
+  const int octaves = std::max(static_cast<int>(std::bit_width(blocks)) - 7, 0);
+  return static_cast<std::size_t>(octaves) * 64 + static_cast<std::size_t>(blocks >> octaves);
 }
 
 }  // namespace

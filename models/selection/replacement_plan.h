@@ -7,11 +7,14 @@
 // selected * (1 - o(j-1)) blocks were last selected exactly j steps ago; with r(j) of them
 // returned,
 //     P(gap = j) = r(j) + (1 - o(j-1) - r(j)) * h,
-// and returns add what the curve asks beyond chance. Where the context is so small that fresh draws
-// alone lift the overlap above the curve, returns vanish: it could stay on the curve only if a
-// block that just left were *less* likely to be selected than one long unseen. F follows by
-// bisection from: returns + F = replacements. Skewed popularity raises the hazard of popular
-// blocks; the plan ignores this.
+// and returns add what the curve asks beyond chance: each of these blocks returns with probability
+// q(j) = r(j) / (1 - o(j-1)). A lane draws as many returns as it needs one after the other; a block
+// that is drawn with odds -log(1 - q) has probability q by the time all are drawn. Odds per block,
+// not per gap, because in a small context a lane has few blocks of a long gap, and often none.
+// Where the context is so small that fresh draws alone lift the overlap above the curve, returns
+// vanish: it could stay on the curve only if a block that just left were *less* likely to be
+// selected than one long unseen. F follows by bisection from: returns + F = replacements. Skewed
+// popularity raises the hazard of popular blocks; the plan ignores this.
 #pragma once
 
 #include <array>
@@ -30,9 +33,13 @@ struct LaneShape {
 struct ReplacementPlan {
   // P(a dynamic block leaves), in units of 2^-64.
   std::uint64_t leave = 0;
-  // A replacement with uniform bits u returns from gap 2 + #{i : u >= returns[i]}; beyond
-  // kMaxWindow it is fresh. P in units of 2^-32.
-  std::array<std::uint32_t, kMaxWindow - 1> returns{};
+  // P(a replacement is a return), in units of 2^-64.
+  std::uint64_t returns = 0;
+  // The odds that a return is this block, relative to those of other blocks, by gap - 2; 0 for the
+  // last, which no lane remembers. Summed over the blocks that one remembers they stay below 2^32.
+  std::array<std::uint32_t, kMaxWindow> odds{};
+  // The odds of all blocks of a gap together, when there are as many as expected.
+  std::array<std::uint32_t, kMaxWindow> expected_odds{};
   // P(an unselected block comes in by chance), h above.
   double hazard = 0;
 };

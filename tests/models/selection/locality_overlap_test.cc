@@ -128,6 +128,9 @@ TEST(LocalityOverlapTest, TheFirstStepsOverlapAsMuchAsTheLaterOnes) {
 // left lately, and these leave again.
 const std::vector<OverlapPoint> kCrowded = {{1, 0.4752}, {2, 0.6574},  {4, 0.8265},
                                             {8, 0.9359}, {12, 0.9689}, {16, 0.9816}};
+// 32 of 61: few blocks stay away for long, and often a lane has none of a gap.
+const std::vector<OverlapPoint> kMoreCrowded = {{1, 0.6425}, {2, 0.8207},  {4, 0.9375},
+                                                {8, 0.9844}, {12, 0.9941}, {16, 0.9972}};
 
 SelectionPolicy CrowdedPolicy() {
   SelectionPolicy policy;
@@ -151,11 +154,14 @@ OverlapMeter MeasureAt(const LocalityConfig& config, std::int64_t context) {
 }
 
 TEST(LocalityOverlapTest, ACrowdedContextIsOnTheCurveAtEveryWindow) {
-  LocalityConfig config;
-  config.overlap = kCrowded;
-  const OverlapMeter meter = MeasureAt(config, 97);
-  for (const OverlapPoint& point : kCrowded)
-    EXPECT_NEAR(meter.Overlap(point.window), point.overlap, 0.002) << point.window;
+  for (const auto& [blocks, curve] : {std::pair{97, kCrowded}, {61, kMoreCrowded}}) {
+    LocalityConfig config;
+    config.overlap = curve;
+    const OverlapMeter meter = MeasureAt(config, blocks);
+    for (const OverlapPoint& point : curve)
+      EXPECT_NEAR(meter.Overlap(point.window), point.overlap, 0.002)
+          << blocks << " blocks, window " << point.window;
+  }
 }
 
 TEST(LocalityOverlapTest, EachContextHasItsCurve) {

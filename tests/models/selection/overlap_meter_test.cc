@@ -108,6 +108,22 @@ TEST(OverlapMeterTest, AFitHasACurveForEachContext) {
   EXPECT_EQ(curves.At(3200).At(1), 1);
 }
 
+TEST(OverlapMeterTest, AFitTellsContextsApartThatDifferByABlock) {
+  OverlapMeter meter(1);
+  for (std::size_t group = 0; group < 2; ++group) {
+    const std::int64_t context = 97 + static_cast<std::int64_t>(group);
+    meter.BeginGroup(group);
+    meter.Observe(group, context, {{0, 7, 8, 9}, {}});
+    for (Unit step = 1; step <= 10; ++step)
+      meter.Observe(group, context,
+                    group == 0 ? SelectionDelta{} : SelectionDelta{{step % 2}, {(step + 1) % 2}});
+  }
+  const std::vector<OverlapPoint> points = meter.Fit(8, Tokens(16));
+  const OverlapCurves curves(points);
+  EXPECT_EQ(curves.At(97 * 16).At(1), 1);
+  EXPECT_DOUBLE_EQ(curves.At(98 * 16).At(1), 0.75);
+}
+
 TEST(OverlapMeterTest, AFitOfOneContextIsTheMean) {
   const OverlapMeter meter = TwoContexts();
   const std::vector<OverlapPoint> points = meter.Fit(1, Tokens(16));

@@ -141,7 +141,7 @@ TEST(SampledFidelityTest, ThrashSurvivesTheSampling) {
 TEST(SampledFidelityTest, TheErrorsOfTightWorkingSetControlCancelOut) {
   for (const std::string system : {"vllm-so-ft-wc", "sparseserve"}) {
     double loads[2] = {0, 0}, throughput[2] = {0, 0};
-    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
       SystemConfig config = Pressed(system);
       config.seed = seed;
       for (const bool sampled : {false, true}) {

@@ -232,13 +232,18 @@ Call MakeGemm(Workbench& workbench, std::int64_t tokens, std::int64_t n, std::in
                                n,
                                k,
                                workbench.Input(variant + 1, tokens * k * element),
-                               workbench.Input(variant, n * k * element),
+                               workbench.Weights(variant, n * k * element),
                                workbench.Output(variant, tokens * n * element),
                                false};
   };
   call.enqueue = [&workbench, params](std::int64_t variant) {
     workbench.backend().Gemm(params(variant));
   };
+  if (workbench.keeps_weights()) {
+    call.settle = [&workbench, size = n * k * element](std::int64_t variant) {
+      workbench.ReadWeights(variant, size);
+    };
+  }
   call.check = [&workbench, &model, params, tokens, n, k, element] {
     const kernels::GemmParams gemm = params(0);
     workbench.backend().Fill(Lane::kCompute, gemm.y, kNan, Bytes(tokens * n * element));

@@ -14,6 +14,8 @@ struct ModelShape {
   std::int32_t q_heads = 32;
   std::int32_t kv_heads = 8;
   std::int64_t vocabulary = 128256;
+  // That one forward pass reads; 0: many times what the caches hold.
+  std::int64_t weight_bytes = 0;
   kernels::KvLayout layout;  // its element type is that of weights and activations too
 
   std::int32_t group() const { return q_heads / kv_heads; }

@@ -58,6 +58,7 @@ void Timer::OccupyLane(Lane lane, std::int64_t num_calls) {
 }
 
 Seconds Timer::Sample(const Call& call, std::int64_t num_calls) {
+  if (call.settle && !options_.warm) call.settle(variant_);
   if (!call.lane) {
     if (flushes_) FlushCaches();
     const Seconds begin = Now();

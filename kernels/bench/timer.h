@@ -1,11 +1,12 @@
 // How long one call takes: between two events of its lane, which the device stamps when it comes to
 // them, or on the clock of the host where a call runs there.
 //
-// The caches are cold: calls walk through pools larger than the caches (workbench.h), and where a
-// pool is not, the caches are evicted before each sample. Before the first event the lane gets
-// something to do, so that the calls are in its queue by the time it comes to them: what is
-// measured is the device at work and not how fast the host submits. Where submitting takes longer
-// than running (a copy per block), it is the submission, as it would be in a real run.
+// The caches are cold, unless a call settles them: calls walk through pools larger than the caches
+// (workbench.h), and where a pool is not, the caches are evicted before each sample. Before the
+// first event the lane gets something to do, so that the calls are in its queue by the time it
+// comes to them: what is measured is the device at work and not how fast the host submits. Where
+// submitting takes longer than running (a copy per block), it is the submission, as it would be in
+// a real run.
 #pragma once
 
 #include <cstdint>

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "kernels/backend.h"
+#include "kernels/bench/timer.h"
 #include "tests/kernels/bench/faulty_backend.h"
 
 namespace sparseserve::bench {
@@ -50,6 +52,50 @@ TEST(OperationsTest, EveryResultIsRight) {
     Workbench workbench(*backend, SmallModel(type), kPools, kRing, 1);
     for (const Call& call : MakeCalls(workbench)) EXPECT_NO_THROW(call.check()) << call.operation;
   }
+}
+
+TEST(OperationsTest, WeightsWalkThroughAsMuchAsTheModelHas) {
+  constexpr std::int64_t kWeights = std::int64_t{1} << 20, kCall = kWeights / 16;
+  const auto backend = MakeBackend("");
+  ModelShape model = SmallModel(kernels::ElementType::kFloat32);
+  const Workbench endless(*backend, model, kPools, kRing, 1);
+  EXPECT_FALSE(endless.keeps_weights());
+  model.weight_bytes = kWeights;
+  const Workbench workbench(*backend, model, kPools, kRing, 1);
+  EXPECT_TRUE(workbench.keeps_weights());
+  std::set<const std::byte*> places, all;
+  for (std::int64_t variant = 0; variant < 16; ++variant) {
+    places.insert(workbench.Weights(variant, kCall));
+    all.insert(endless.Weights(variant, kCall));
+  }
+  EXPECT_EQ(places.size(), 16U);
+  EXPECT_EQ(*places.rbegin() - *places.begin(), kWeights - kCall);
+  EXPECT_EQ(workbench.Weights(16, kCall), workbench.Weights(0, kCall));
+  EXPECT_GT(*all.rbegin() - *all.begin(), kWeights);
+  workbench.ReadWeights(0, kCall);  // none before
+  workbench.ReadWeights(100, kCall);
+  workbench.ReadWeights(100, 2 * kWeights);  // a weight larger than the model has a place
+}
+
+TEST(OperationsTest, AGemmFindsInTheCachesWhatAModelLeavesThere) {
+  const auto backend = MakeBackend("");
+  ModelShape model = SmallModel(kernels::ElementType::kFloat32);
+  Workbench endless(*backend, model, kPools, kRing, 1);
+  EXPECT_FALSE(MakeGemm(endless, 1, 128, 128).settle);
+  model.weight_bytes = std::int64_t{1} << 20;
+  Workbench workbench(*backend, model, kPools, kRing, 1);
+  EXPECT_TRUE(MakeGemm(workbench, 1, 128, 128).settle);
+
+  // Before a sample, with the number of its first call.
+  std::vector<std::int64_t> settled, called;
+  Call call;
+  call.settle = [&](std::int64_t variant) { settled.push_back(variant); };
+  call.enqueue = [&](std::int64_t variant) { called.push_back(variant); };
+  Timer timer(workbench, {.warm = false, .least_sample = Seconds(0)});
+  timer.Sample(call, 3);
+  timer.Sample(call, 2);
+  ASSERT_EQ(called.size(), 5U);
+  EXPECT_EQ(settled, (std::vector{called[0], called[3]}));
 }
 
 TEST(OperationsTest, WrongResultIsFound) {

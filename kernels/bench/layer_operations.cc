@@ -226,26 +226,28 @@ Call MakeGemm(Workbench& workbench, std::int64_t tokens, std::int64_t n, std::in
   call.work = {tokens, Bytes(n * k * element), Bytes((n * k + tokens * (n + k)) * element),
                Flops(2 * Real(n) * Real(k) * Real(tokens))};
   call.lane = Lane::kCompute;
-  const auto params = [&workbench, &model, tokens, n, k, element](std::int64_t variant) {
+  const auto params = [&workbench, &model, n, k, element](std::int64_t variant, std::int64_t rows) {
     return kernels::GemmParams{model.layout.type,
-                               tokens,
+                               rows,
                                n,
                                k,
-                               workbench.Input(variant + 1, tokens * k * element),
+                               workbench.Input(variant + 1, rows * k * element),
                                workbench.Weights(variant, n * k * element),
-                               workbench.Output(variant, tokens * n * element),
+                               workbench.Output(variant, rows * n * element),
                                false};
   };
-  call.enqueue = [&workbench, params](std::int64_t variant) {
-    workbench.backend().Gemm(params(variant));
+  call.enqueue = [&workbench, params, tokens](std::int64_t variant) {
+    workbench.backend().Gemm(params(variant, tokens));
   };
   if (workbench.keeps_weights()) {
-    call.settle = [&workbench, size = n * k * element](std::int64_t variant) {
-      workbench.ReadWeights(variant, size);
+    // By the lane that computes: its core stays awake, as in a forward pass.
+    call.settle = [&workbench, params, size = n * k * element](std::int64_t variant) {
+      const std::int64_t first = std::max<std::int64_t>(variant - workbench.NumWeights(size), 0);
+      for (std::int64_t i = first; i < variant; ++i) workbench.backend().Gemm(params(i, 1));
     };
   }
   call.check = [&workbench, &model, params, tokens, n, k, element] {
-    const kernels::GemmParams gemm = params(0);
+    const kernels::GemmParams gemm = params(0, tokens);
     workbench.backend().Fill(Lane::kCompute, gemm.y, kNan, Bytes(tokens * n * element));
     workbench.backend().Gemm(gemm);
     std::vector<float> got;

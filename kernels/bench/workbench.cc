@@ -101,12 +101,8 @@ const std::byte* Workbench::Weights(std::int64_t variant, std::int64_t size) con
   return input_.data() + PlaceOf(variant, size, std::max(weights_bytes(), size));
 }
 
-void Workbench::ReadWeights(std::int64_t variant, std::int64_t size) const {
-  const std::int64_t num_calls = CeilDiv(weights_bytes(), size);
-  for (std::int64_t i = std::max<std::int64_t>(variant - num_calls, 0); i < variant; ++i) {
-    const auto* words = reinterpret_cast<const volatile std::uint64_t*>(Weights(i, size));
-    for (std::int64_t word = 0; word < size / 8; word += 8) (void)words[word];  // a cache line
-  }
+std::int64_t Workbench::NumWeights(std::int64_t size) const {
+  return CeilDiv(weights_bytes(), size);
 }
 std::byte* Workbench::Output(std::int64_t variant, std::int64_t size) const {
   return output_.data() + PlaceOf(variant, size, output_bytes());

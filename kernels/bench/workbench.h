@@ -72,9 +72,8 @@ class Workbench {
   // Whether a cache may hold some of the weights when a forward pass comes back to them. Not on a
   // GPU, whose caches are evicted before each sample (timer.h).
   bool keeps_weights() const { return is_host() && weights_bytes() < input_bytes(); }
-  // Reads the weights of all calls before number `variant`, up to those of the model, in their
-  // order.
-  void ReadWeights(std::int64_t variant, std::int64_t size) const;
+  // How many weights of this size a forward pass reads.
+  std::int64_t NumWeights(std::int64_t size) const;
 
   // Device memory with these contents.
   template <typename T>

@@ -139,13 +139,13 @@ SelectionPolicy CrowdedPolicy() {
   return policy;
 }
 
-OverlapMeter MeasureAt(const LocalityConfig& config, std::int64_t context) {
+OverlapMeter MeasureAt(const LocalityConfig& config, std::int64_t context, int num_steps = 2000) {
   LocalityModel model(CrowdedPolicy(), config, 1, 16);
   OverlapMeter meter(16);
   SelectionDelta delta;
   model.BeginRequest(0, 1, context);
   meter.BeginGroup(0);
-  for (int step = 0; step < 2000; ++step) {
+  for (int step = 0; step < num_steps; ++step) {
     delta.Clear();
     model.Step(0, 0, context, delta);
     meter.Observe(0, context, delta);
@@ -162,6 +162,16 @@ TEST(LocalityOverlapTest, ACrowdedContextIsOnTheCurveAtEveryWindow) {
       EXPECT_NEAR(meter.Overlap(point.window), point.overlap, 0.002)
           << blocks << " blocks, window " << point.window;
   }
+}
+
+// A block that came back by chance and left again has an entry at each of its gaps; only the last
+// is true.
+TEST(LocalityOverlapTest, ABlockReturnsByItsLastGap) {
+  LocalityConfig config;
+  config.overlap = kCrowded;
+  const OverlapMeter meter = MeasureAt(config, 97, 20'000);
+  for (const std::int64_t window : {2, 4})
+    EXPECT_NEAR(meter.Overlap(window), OverlapCurve(kCrowded).At(window), 0.0007) << window;
 }
 
 TEST(LocalityOverlapTest, EachContextHasItsCurve) {

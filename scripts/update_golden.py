@@ -34,6 +34,8 @@ def main():
         writer.writeheader()
         writer.writerows(rows)
     print(f"{changed} of {len(rows)} fingerprints changed")
+    if changed:
+        print("quoted from simulations, to be made anew: README.md (scripts/run), results/plan, results/paper, results/bench/fidelity.md")
 
 
 if __name__ == "__main__":

@@ -209,6 +209,25 @@ Call MakeElementwiseOfLayer(Workbench& workbench, std::int64_t tokens) {
   return call;
 }
 
+// Nine elements of the result, from corners, edges and middle.
+void CheckGemm(Workbench& workbench, const kernels::GemmParams& gemm) {
+  const std::int64_t element = workbench.model().element_bytes();
+  workbench.backend().Fill(Lane::kCompute, gemm.y, kNan, Bytes(gemm.m * gemm.n * element));
+  workbench.backend().Gemm(gemm);
+  std::vector<float> got;
+  std::vector<double> want;
+  for (const std::int64_t row : {std::int64_t{0}, gemm.m / 2, gemm.m - 1}) {
+    const auto x = workbench.DownloadElements(Shift(gemm.x, row * gemm.k * element), gemm.k);
+    for (const std::int64_t column : {std::int64_t{0}, gemm.n / 2, gemm.n - 1}) {
+      const auto w = workbench.DownloadElements(Shift(gemm.w, column * gemm.k * element), gemm.k);
+      want.push_back(std::inner_product(x.begin(), x.end(), w.begin(), 0.0));
+      got.push_back(
+          workbench.DownloadElements(Shift(gemm.y, (row * gemm.n + column) * element), 1).front());
+    }
+  }
+  ExpectClose("gemm", gemm.type, got, want);
+}
+
 }  // namespace
 
 std::vector<std::pair<std::int64_t, std::int64_t>> ProjectionShapes(const ModelShape& model) {
@@ -246,23 +265,7 @@ Call MakeGemm(Workbench& workbench, std::int64_t tokens, std::int64_t n, std::in
       for (std::int64_t i = first; i < variant; ++i) workbench.backend().Gemm(params(i, 1));
     };
   }
-  call.check = [&workbench, &model, params, tokens, n, k, element] {
-    const kernels::GemmParams gemm = params(0, tokens);
-    workbench.backend().Fill(Lane::kCompute, gemm.y, kNan, Bytes(tokens * n * element));
-    workbench.backend().Gemm(gemm);
-    std::vector<float> got;
-    std::vector<double> want;
-    for (const std::int64_t row : {std::int64_t{0}, tokens / 2, tokens - 1}) {
-      const auto x = workbench.DownloadElements(Shift(gemm.x, row * k * element), k);
-      for (const std::int64_t column : {std::int64_t{0}, n / 2, n - 1}) {
-        const auto w = workbench.DownloadElements(Shift(gemm.w, column * k * element), k);
-        want.push_back(std::inner_product(x.begin(), x.end(), w.begin(), 0.0));
-        got.push_back(
-            workbench.DownloadElements(Shift(gemm.y, (row * n + column) * element), 1).front());
-      }
-    }
-    ExpectClose("gemm", model.layout.type, got, want);
-  };
+  call.check = [&workbench, params, tokens] { CheckGemm(workbench, params(0, tokens)); };
   return call;
 }
 

@@ -5,8 +5,8 @@
 // by step. Sinks and recent blocks are always selected and stand in none of them. About 1.2 kB for
 // 64 selected of 1,024 blocks.
 //
-// Cost per step: one random word per 64 dynamic blocks and binary digit needed (7 to 8), then work
-// in proportion to the changes.
+// Cost per step: one random word per 64 dynamic blocks and binary digit needed (7 to 8), the odds
+// of 15 gaps, then work in proportion to the changes.
 #pragma once
 
 #include <cstdint>

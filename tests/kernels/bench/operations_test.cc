@@ -76,6 +76,35 @@ TEST(OperationsTest, WeightsWalkThroughAsMuchAsTheModelHas) {
   EXPECT_EQ(workbench.NumWeights(2 * kWeights), 1);  // larger than the model has a place
 }
 
+class GemmRecorder : public FaultyBackend {
+ public:
+  GemmRecorder() : FaultyBackend(MakeBackend(""), "") {}
+  void Gemm(const kernels::GemmParams& params) override { calls.push_back(params); }
+
+  std::vector<kernels::GemmParams> calls;
+};
+
+TEST(OperationsTest, BeforeASampleTheLaneReadsTheOtherWeightsOfTheModel) {
+  constexpr std::int64_t kN = 128, kK = 128, kWeights = kN * kK * 4;
+  GemmRecorder backend;
+  ModelShape model = SmallModel(kernels::ElementType::kFloat32);
+  model.weight_bytes = 16 * kWeights;
+  Workbench workbench(backend, model, kPools, kRing, 1);
+  const Call call = MakeGemm(workbench, 8, kN, kK);
+  call.settle(100);
+  ASSERT_EQ(backend.calls.size(), 16U);
+  std::set<const void*> places;
+  for (const kernels::GemmParams& gemm : backend.calls) {
+    EXPECT_EQ(gemm.m, 1);  // reads as much as eight rows would
+    places.insert(gemm.w);
+  }
+  EXPECT_EQ(places.size(), 16U);
+  EXPECT_EQ(backend.calls.back().w, workbench.Weights(99, kWeights));
+  backend.calls.clear();
+  call.settle(3);  // no more than went before
+  EXPECT_EQ(backend.calls.size(), 3U);
+}
+
 TEST(OperationsTest, AGemmFindsInTheCachesWhatAModelLeavesThere) {
   const auto backend = MakeBackend("");
   ModelShape model = SmallModel(kernels::ElementType::kFloat32);

@@ -1,6 +1,7 @@
 #include "kernels/cpu/cpu_backend.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <utility>
@@ -17,6 +18,12 @@ namespace {
 constexpr Bytes kUnknownCache{std::int64_t{512} << 20};
 constexpr int kFlushFactor = 3;  // times the cache, since none evicts strictly in order
 
+// The host and the compute lane wait for one another at each layer, and poll: longer than a layer
+// of a decode, longer than a choice of blocks. Copies and scatters sleep, since the two leave them
+// no core to poll on.
+constexpr std::chrono::milliseconds kHostPatience(5);
+constexpr std::chrono::microseconds kLanePatience(200);
+
 // Pages are shared out over the nodes by first touch; a process that runs on one node binds there.
 PinnedPoolOptions MemoryOptions(const BackendConfig& config) {
   const bool has_nodes = FindNumaNodes().size() > 1;
@@ -32,7 +39,10 @@ CpuBackend::CpuBackend(const BackendConfig& config, CpuBackendHooks hooks)
       memory_(MemoryOptions(config)),
       compute_pool_(config.compute_threads) {
   for (auto& pool : copy_pools_) pool = std::make_unique<ThreadPool>(config.transfer_threads);
-  for (auto& lane : lanes_) lane = std::make_unique<CpuLane>();
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    const bool computes = i == static_cast<std::size_t>(Lane::kCompute);
+    lanes_[i] = std::make_unique<CpuLane>(computes ? kLanePatience : std::chrono::nanoseconds(0));
+  }
   ring_ =
       std::make_unique<StagingRing>(AllocateHost(config.staging_slot * config.num_staging_slots),
                                     StagingRingOptions{.num_slots = config.num_staging_slots,
@@ -76,7 +86,7 @@ void CpuBackend::Fill(Lane lane, void* destination, std::byte value, Bytes size)
 
 // --- order and time
 
-EventPtr CpuBackend::Record(Lane lane) { return OnLane(lane).Record(); }
+EventPtr CpuBackend::Record(Lane lane) { return OnLane(lane).Record(kHostPatience); }
 
 void CpuBackend::Wait(Lane lane, const EventPtr& event) { OnLane(lane).Wait(event); }
 
@@ -135,7 +145,7 @@ EventPtr CpuBackend::Save(Lane lane, SaveMethod method, const SaveParams& params
   if (method == SaveMethod::kStaged) {
     return ring_->Save(params, [&](std::byte* slot, const std::byte* source, Bytes size) {
       Copy(lane, slot, source, size);
-      return Record(lane);
+      return OnLane(lane).Record();
     });
   }
   EnqueueCopy(lane, [this, lane, method, params] {

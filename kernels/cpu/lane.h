@@ -1,6 +1,8 @@
 // A lane of the CPU backend: one thread that runs tasks in the order in which they were enqueued.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -19,14 +21,17 @@ namespace sparseserve::kernels::cpu {
 // Threads: one enqueues.
 class CpuLane {
  public:
-  CpuLane();
+  // `patience`: how long the thread polls before it sleeps, when there is nothing to run or when it
+  // waits for another lane.
+  explicit CpuLane(std::chrono::nanoseconds patience = {});
   // Runs what is enqueued first.
   ~CpuLane();
   CpuLane(const CpuLane&) = delete;
   CpuLane& operator=(const CpuLane&) = delete;
 
   void Enqueue(std::function<void()> task);
-  EventPtr Record();
+  // `patience`: of the host thread that waits for the event.
+  EventPtr Record(std::chrono::nanoseconds patience = {});
   // What is enqueued later starts after `event`, and fails with it.
   void Wait(EventPtr event);
   void Synchronize();
@@ -40,9 +45,11 @@ class CpuLane {
   void Push(Task task);
   void RunTasks();
 
+  const std::chrono::nanoseconds patience_;
   std::mutex mutex_;
   std::condition_variable pushed_;
   std::deque<Task> tasks_;
+  std::atomic<bool> is_idle_ = true;  // no tasks_; for polling
   bool stopping_ = false;
   std::exception_ptr error_;
   std::thread thread_;

@@ -1,8 +1,6 @@
 // An event that a host thread completes: of a CPU lane, or of a scatter into DRAM.
 #pragma once
 
-#include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -15,13 +13,9 @@ namespace sparseserve::kernels {
 // Threads: any number may wait; one completes, once.
 class HostEvent : public Event {
  public:
-  // `patience`: how long Synchronize polls before it sleeps.
-  explicit HostEvent(std::chrono::nanoseconds patience = {}) : patience_(patience) {}
-
-  bool IsDone() const override { return is_done_.load(std::memory_order_acquire); }
+  bool IsDone() const override;
   // Rethrows the error that it was completed with.
-  void Synchronize() const override { Wait(patience_); }
-  void Wait(std::chrono::nanoseconds patience) const;
+  void Synchronize() const override;
 
   // Marks it done at this instant and wakes all who wait.
   void Complete(std::exception_ptr error = nullptr);
@@ -29,10 +23,9 @@ class HostEvent : public Event {
   std::int64_t time_ns() const;
 
  private:
-  const std::chrono::nanoseconds patience_;
   mutable std::mutex mutex_;
   mutable std::condition_variable completed_;
-  std::atomic<bool> is_done_ = false;  // set last, under the mutex
+  bool is_done_ = false;
   std::int64_t time_ns_ = 0;
   std::exception_ptr error_;
 };

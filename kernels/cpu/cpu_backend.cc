@@ -18,11 +18,10 @@ namespace {
 constexpr Bytes kUnknownCache{std::int64_t{512} << 20};
 constexpr int kFlushFactor = 3;  // times the cache, since none evicts strictly in order
 
-// The host and the compute lane wait for one another at each layer, and poll: longer than a layer
-// of a decode, longer than a choice of blocks. Copies and scatters sleep, since the two leave them
-// no core to poll on.
-constexpr std::chrono::milliseconds kHostPatience(5);
-constexpr std::chrono::microseconds kLanePatience(200);
+// Of the compute lane: longer than a choice of blocks. On a machine of two cores the other threads
+// share the second one: if the host polled as well, copies and scatters would take their time from
+// the compute (5 % of a decode, 2026-11).
+constexpr std::chrono::microseconds kPatience(200);
 
 // Pages are shared out over the nodes by first touch; a process that runs on one node binds there.
 PinnedPoolOptions MemoryOptions(const BackendConfig& config) {
@@ -41,7 +40,7 @@ CpuBackend::CpuBackend(const BackendConfig& config, CpuBackendHooks hooks)
   for (auto& pool : copy_pools_) pool = std::make_unique<ThreadPool>(config.transfer_threads);
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     const bool computes = i == static_cast<std::size_t>(Lane::kCompute);
-    lanes_[i] = std::make_unique<CpuLane>(computes ? kLanePatience : std::chrono::nanoseconds(0));
+    lanes_[i] = std::make_unique<CpuLane>(computes ? kPatience : std::chrono::nanoseconds(0));
   }
   ring_ =
       std::make_unique<StagingRing>(AllocateHost(config.staging_slot * config.num_staging_slots),
@@ -86,7 +85,7 @@ void CpuBackend::Fill(Lane lane, void* destination, std::byte value, Bytes size)
 
 // --- order and time
 
-EventPtr CpuBackend::Record(Lane lane) { return OnLane(lane).Record(kHostPatience); }
+EventPtr CpuBackend::Record(Lane lane) { return OnLane(lane).Record(); }
 
 void CpuBackend::Wait(Lane lane, const EventPtr& event) { OnLane(lane).Wait(event); }
 
@@ -145,7 +144,7 @@ EventPtr CpuBackend::Save(Lane lane, SaveMethod method, const SaveParams& params
   if (method == SaveMethod::kStaged) {
     return ring_->Save(params, [&](std::byte* slot, const std::byte* source, Bytes size) {
       Copy(lane, slot, source, size);
-      return OnLane(lane).Record();
+      return Record(lane);
     });
   }
   EnqueueCopy(lane, [this, lane, method, params] {

@@ -2,9 +2,6 @@
 
 #include <utility>
 
-#include "kernels/poll.h"
-#include "sim/core/check.h"
-
 namespace sparseserve::kernels::cpu {
 
 CpuLane::CpuLane(std::chrono::nanoseconds patience)
@@ -21,16 +18,14 @@ CpuLane::~CpuLane() {
 
 void CpuLane::Enqueue(std::function<void()> task) { Push({std::move(task), nullptr}); }
 
-EventPtr CpuLane::Record(std::chrono::nanoseconds patience) {
-  auto event = std::make_shared<HostEvent>(patience);
+EventPtr CpuLane::Record() {
+  auto event = std::make_shared<HostEvent>();
   Push({nullptr, event});
   return event;
 }
 
 void CpuLane::Wait(EventPtr event) {
-  auto host_event = std::dynamic_pointer_cast<const HostEvent>(std::move(event));
-  SPARSESERVE_CHECK(host_event != nullptr, "an event of another backend");
-  Enqueue([this, event = std::move(host_event)] { event->Wait(patience_); });
+  Enqueue([event = std::move(event)] { event->Synchronize(); });
 }
 
 void CpuLane::Synchronize() { Record()->Synchronize(); }
@@ -45,12 +40,19 @@ void CpuLane::Push(Task task) {
   pushed_.notify_one();
 }
 
+// Until there is a task, or patience ends; other threads run in between.
+void CpuLane::Poll() const {
+  if (patience_.count() <= 0) return;
+  const auto end = std::chrono::steady_clock::now() + patience_;
+  while (is_idle_ && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+}
+
 void CpuLane::RunTasks() {
   std::unique_lock lock(mutex_);
   for (;;) {
     if (tasks_.empty() && !stopping_) {
       lock.unlock();
-      PollFor(patience_, [this] { return !is_idle_; });
+      Poll();
       lock.lock();
     }
     pushed_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });

@@ -18,11 +18,13 @@ namespace sparseserve::kernels::cpu {
 
 // As with a CUDA stream, an error stays: once a task has thrown, later tasks are dropped, their
 // events complete with the error, and every later call rethrows it.
+//
+// With `patience` the thread polls for so long before it sleeps. It is woken through the kernel
+// otherwise, and where its core slept as well that takes 20 to 40 us (a virtual machine, two cores
+// of an AMD EPYC, 2026-11), longer than a choice of blocks; a GPU does not sleep between kernels.
 // Threads: one enqueues.
 class CpuLane {
  public:
-  // `patience`: how long the thread polls before it sleeps, when there is nothing to run or when it
-  // waits for another lane.
   explicit CpuLane(std::chrono::nanoseconds patience = {});
   // Runs what is enqueued first.
   ~CpuLane();
@@ -30,8 +32,7 @@ class CpuLane {
   CpuLane& operator=(const CpuLane&) = delete;
 
   void Enqueue(std::function<void()> task);
-  // `patience`: of the host thread that waits for the event.
-  EventPtr Record(std::chrono::nanoseconds patience = {});
+  EventPtr Record();
   // What is enqueued later starts after `event`, and fails with it.
   void Wait(EventPtr event);
   void Synchronize();
@@ -43,13 +44,14 @@ class CpuLane {
   };
 
   void Push(Task task);
+  void Poll() const;
   void RunTasks();
 
   const std::chrono::nanoseconds patience_;
   std::mutex mutex_;
   std::condition_variable pushed_;
   std::deque<Task> tasks_;
-  std::atomic<bool> is_idle_ = true;  // no tasks_; for polling
+  std::atomic<bool> is_idle_ = true;  // no tasks_, as polling sees it
   bool stopping_ = false;
   std::exception_ptr error_;
   std::thread thread_;

@@ -19,8 +19,8 @@ constexpr Bytes kUnknownCache{std::int64_t{512} << 20};
 constexpr int kFlushFactor = 3;  // times the cache, since none evicts strictly in order
 
 // Of the compute lane: longer than a choice of blocks. On a machine of two cores the other threads
-// share the second one: if the host polled as well, copies and scatters would take their time from
-// the compute (5 % of a decode, 2026-11).
+// share the second one: when the host polled as well, copies and scatters took their time from the
+// compute (5 % of that of a decode, 2026-11).
 constexpr std::chrono::microseconds kPatience(200);
 
 // Pages are shared out over the nodes by first touch; a process that runs on one node binds there.

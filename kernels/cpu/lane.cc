@@ -10,7 +10,7 @@ CpuLane::CpuLane(std::chrono::nanoseconds patience)
 CpuLane::~CpuLane() {
   {
     const std::lock_guard lock(mutex_);
-    stopping_ = true;
+    stopping_ = is_wanted_ = true;
   }
   pushed_.notify_one();
   thread_.join();
@@ -35,31 +35,30 @@ void CpuLane::Push(Task task) {
     const std::lock_guard lock(mutex_);
     if (error_) std::rethrow_exception(error_);
     tasks_.push_back(std::move(task));
-    is_idle_ = false;
+    is_wanted_ = true;
   }
   pushed_.notify_one();
 }
 
-// Until there is a task, or patience ends; other threads run in between.
+// Until it is wanted, or patience ends; other threads run in between.
 void CpuLane::Poll() const {
-  if (patience_.count() <= 0) return;
   const auto end = std::chrono::steady_clock::now() + patience_;
-  while (is_idle_ && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  while (!is_wanted_ && std::chrono::steady_clock::now() < end) std::this_thread::yield();
 }
 
 void CpuLane::RunTasks() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    if (tasks_.empty() && !stopping_) {
+    if (patience_.count() > 0 && !is_wanted_) {
       lock.unlock();
       Poll();
       lock.lock();
     }
-    pushed_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+    pushed_.wait(lock, [this] { return is_wanted_.load(); });
     if (tasks_.empty()) return;  // stopping, and all is done
     Task task = std::move(tasks_.front());
     tasks_.pop_front();
-    is_idle_ = tasks_.empty();
+    is_wanted_ = stopping_ || !tasks_.empty();
     std::exception_ptr error = error_;
     lock.unlock();
     if (task.event) {

@@ -19,9 +19,9 @@ namespace sparseserve::kernels::cpu {
 // As with a CUDA stream, an error stays: once a task has thrown, later tasks are dropped, their
 // events complete with the error, and every later call rethrows it.
 //
-// With `patience` the thread polls for so long before it sleeps. It is woken through the kernel
-// otherwise, and where its core slept as well that takes 20 to 40 us (a virtual machine, two cores
-// of an AMD EPYC, 2026-11), longer than a choice of blocks; a GPU does not sleep between kernels.
+// With `patience` the thread polls for so long before it sleeps. Woken from sleep at each choice of
+// blocks it took some 22 us more, as long as the choice itself (a virtual machine with two cores of
+// an AMD EPYC, 2026-11); a GPU does not sleep between kernels.
 // Threads: one enqueues.
 class CpuLane {
  public:
@@ -51,8 +51,8 @@ class CpuLane {
   std::mutex mutex_;
   std::condition_variable pushed_;
   std::deque<Task> tasks_;
-  std::atomic<bool> is_idle_ = true;  // no tasks_, as polling sees it
   bool stopping_ = false;
+  std::atomic<bool> is_wanted_ = false;  // stopping, or there are tasks; polled without the mutex
   std::exception_ptr error_;
   std::thread thread_;
 };

@@ -1,9 +1,11 @@
 #include "kernels/cpu/lane.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -56,6 +58,29 @@ TEST_P(LaneTest, AnErrorStays) {
   lane.Enqueue([] { throw std::runtime_error("broken"); });
   EXPECT_THROW(lane.Synchronize(), std::runtime_error);
   EXPECT_THROW(lane.Enqueue([] {}), std::runtime_error);
+}
+
+// Times this thread gave up its core because it had nothing to do.
+std::int64_t CountSleeps() {
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
+}
+
+// Also: a lane that polls ends at once, whatever its patience.
+TEST(LanePatienceTest, APatientLaneDoesNotSleepBetweenTasks) {
+  constexpr int kTasks = 100;
+  std::int64_t before = 0, after = 0;
+  {
+    CpuLane lane(std::chrono::hours(1));
+    lane.Enqueue([&] { before = CountSleeps(); });
+    for (int i = 0; i < kTasks; ++i) {
+      lane.Synchronize();
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    lane.Enqueue([&] { after = CountSleeps(); });
+  }
+  EXPECT_LT(after - before, kTasks / 2);  // a few wait for the mutex; without polling all of them
 }
 
 INSTANTIATE_TEST_SUITE_P(Patience, LaneTest,

@@ -26,7 +26,7 @@ using calibration::MeasurementSet;
 // Shares of the budget; the rest is for the points.
 constexpr double kRangesShare = 0.15;
 constexpr double kValuesShare = 0.25;
-constexpr double kRefineEnd = 0.8;  // later lines would not be sampled well
+constexpr double kRefineEnd = 0.6;  // all points are revisited from then on
 constexpr double kPointsEnd = 0.97;
 // Below this budget there is time for the corners of each rectangle only.
 constexpr double kSmallBudget = 20;
@@ -39,6 +39,8 @@ constexpr std::size_t kMostFitted = 120;
 // One call may take this share of the budget: some hundred points are sampled several times.
 constexpr double kCallShare = 1.0 / 3000;
 constexpr int kRangeSteps = 6;
+// What is still noisy then has to wait for the revisits: they see the machine in other minutes.
+constexpr std::int64_t kMostSamplesAtOnce = 24;
 // Cores that are shared with other machines change their speed within a millisecond; what runs on
 // them for longer meets the mean.
 constexpr Seconds kLeastSampleOnCores{1e-3};
@@ -233,19 +235,16 @@ class Calibration {
 
   void SampleAndRefine() {
     timer_.FlushCaches();
-    bool has_time = true;
     bool can_refine = true;
-    while (has_time && !IsCancelled()) {
+    while (Now() < At(kPointsEnd) && !IsCancelled()) {
       Report(std::to_string(rounds_.points().size()) + " points");
-      rounds_.Run(At(kPointsEnd));
+      can_refine &= Now() < At(kRefineEnd);
+      const bool revisits = !can_refine && IsSampled();
+      revisits ? rounds_.Revisit(At(kPointsEnd)) : rounds_.Run(At(kPointsEnd));
       SampleSpeed();
       SampleColdReads();
-      has_time = Now() < At(kPointsEnd);
       // On a noisy machine medians get precise late or never; lines are worth more by then.
-      if (can_refine && (rounds_.AllDone() || (IsSampled() && Now() < At(kRefineEnd)))) {
-        can_refine = Refine();
-      }
-      if (!can_refine && rounds_.AllDone()) return;
+      if (can_refine && IsSampled()) can_refine = Refine();
       timer_.FlushCaches();
     }
   }
@@ -406,7 +405,7 @@ class Calibration {
   const MeasureOptions& options_;
   const Seconds begin_;
   const std::regex filter_;
-  const StoppingRule rule_;
+  const StoppingRule rule_{.max_samples = kMostSamplesAtOnce};
   Workbench workbench_;
   Timer timer_;
   Rounds rounds_;

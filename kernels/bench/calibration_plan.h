@@ -6,6 +6,9 @@
 //    sampled in rounds (rounds.h) until their medians are precise.
 // 3. While there is time, the operation that interpolation mispredicts most gets a new line
 //    (refinement.h), and more held-out points, about a fifth of all.
+// 4. All points once more in each round, for two fifths of the time: a machine that is shared
+// changes
+//    within minutes, and what runs on it later meets the mean of them.
 //
 // A size is checked before it is timed (Call::check). A line that could not be sampled whole is
 // dropped, so that what remains is a rectangle.
@@ -25,7 +28,7 @@
 namespace sparseserve::bench {
 
 struct MeasureOptions {
-  double budget_s = 300;  // of all of it; kept within 10 %
+  double budget_s = 300;  // of all of it; used up, and kept within 10 %
   std::uint64_t seed = 1;
   std::optional<ModelShape> model;        // DefaultModelShape of the backend
   std::optional<PoolSizes> pools;         // ChoosePoolSizes

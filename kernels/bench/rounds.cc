@@ -29,10 +29,14 @@ void Rounds::SamplePoint(Point& point, Seconds deadline) {
   point.is_done = Decide(rule_, Summarize(point.samples), false) != Verdict::kContinue;
 }
 
-bool Rounds::Run(Seconds deadline) {
+bool Rounds::Run(Seconds deadline) { return RunOver(false, deadline); }
+
+bool Rounds::Revisit(Seconds deadline) { return RunOver(true, deadline); }
+
+bool Rounds::RunOver(bool all, Seconds deadline) {
   bool sampled = false;
   for (const std::unique_ptr<Point>& point : points_) {
-    if (point->is_done) continue;
+    if (point->is_done && !all) continue;
     const bool must = point->required && point->samples.empty() && !sampler_.cancelled();
     if (!must && IsOut(deadline)) continue;
     SamplePoint(*point, deadline);

@@ -1,6 +1,9 @@
 // Samples many points in rounds: every round takes a few samples of each point that is not yet
-// known well enough. A phase in which a shared machine is slow then touches all points a little and
-// none entirely, and shows as a round that is slower than the others.
+// known well enough, or of all. A phase in which a shared machine is slow then touches all points a
+// little and none entirely, and shows as a round that is slower than the others.
+//
+// Precise is not right: samples of one minute agree with one another, and the next minute may be
+// another. Rounds over all points, spread over the time that is left, see more than one.
 #pragma once
 
 #include <cstdint>
@@ -44,14 +47,18 @@ class Rounds {
   Rounds(Sampler sampler, StoppingRule rule) : sampler_(std::move(sampler)), rule_(rule) {}
 
   Point& Add(Point point);
-  // One round; returns false when there was nothing to do or time is out.
+  // One round of the points that are not known well enough; returns false when there were none or
+  // time is out.
   bool Run(Seconds deadline);
+  // One round of all points; returns false when time is out.
+  bool Revisit(Seconds deadline);
   bool AllDone() const;
   const std::vector<std::unique_ptr<Point>>& points() const { return points_; }
   // How much slower the slowest of the rounds was; see DriftOfRounds.
   double Drift() const;
 
  private:
+  bool RunOver(bool all, Seconds deadline);
   void SamplePoint(Point& point, Seconds deadline);
   bool IsOut(Seconds deadline) const { return sampler_.cancelled() || sampler_.now() >= deadline; }
 

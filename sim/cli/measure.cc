@@ -14,6 +14,7 @@ namespace sparseserve::cli {
 namespace {
 
 constexpr double kLeastSeconds = 1;  // for the kernels
+constexpr double kHostPart = 20;     // a budget over what a round of host work takes, about
 
 bench::ModelShape ShapeOf(const llm::Architecture& model, const MeasureRequest& request) {
   bench::ModelShape shape = bench::DefaultModelShape(request.backend);
@@ -78,18 +79,21 @@ calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
       request.model ? ShapeOf(*request.model, request) : bench::DefaultModelShape(request.backend);
   options.model->layout.block_tokens = static_cast<std::int32_t>(request.block_tokens);
   report::JobProgress progress;
-  options.progress = [&](const std::string& what, double done) { progress.Show(what, done); };
+  options.progress = [&](const std::string& what, double done) {
+    progress.Show(what, (1 + done * (kHostPart - 2)) / kHostPart);
+  };
   try {
     const auto backend = kernels::MakeBackend(request.backend, config);
-    // Host work first: the pools of the harness are large. It takes a tenth of minutes.
     constexpr Seconds kQuick{60};
+    live::HostBench host(*backend, HostModel(request), request.budget < kQuick);
     const Seconds begin = bench::Now();
-    const std::vector<calibration::Measurement> host =
-        live::MeasureHostWork(*backend, HostModel(request), request.budget < kQuick,
-                              [&](double done) { progress.Show("host work", done / 10); });
-    options.budget_s = std::max(options.budget_s - (bench::Now() - begin).value(), kLeastSeconds);
+    host.Run([&](double done) { progress.Show("host work", done / kHostPart); });
+    const double each = (bench::Now() - begin).value();
+    options.budget_s = std::max(options.budget_s - 2 * each, kLeastSeconds);
     calibration::MeasurementSet set = bench::MeasureDevice(*backend, options);
-    set.points.insert(set.points.end(), host.begin(), host.end());
+    host.Run([&](double done) { progress.Show("host work", 1 - (1 - done) / kHostPart); });
+    const std::vector<calibration::Measurement> points = host.points();
+    set.points.insert(set.points.end(), points.begin(), points.end());
     return set;
   } catch (const kernels::BackendUnavailable& error) {
     throw InputError({{}, "--backend", error.what(), "", "measure on a machine that has it"});

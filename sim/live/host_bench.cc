@@ -13,7 +13,6 @@ namespace sparseserve::live {
 namespace {
 
 using calibration::Measurement;
-using Buckets = std::map<std::int64_t, std::vector<double>>;  // items -> times
 
 constexpr std::int64_t kDecodeSteps = 75;  // of all requests together, in a round
 constexpr std::size_t kLeastQuickSamples = 2;
@@ -22,7 +21,6 @@ constexpr std::int64_t kBlocksPerChosen = 4;  // context over budget: selections
 // Layers last as long as the model's own, because how long the host has slept decides how long it
 // takes to wake, up to sizes that would take minutes.
 constexpr std::int64_t kMostHidden = 2048;
-constexpr int kRounds = 2;  // of everything: a slow phase of the machine touches all a little
 
 class Batch : public traces::RequestStream {
  public:
@@ -94,12 +92,12 @@ HostSamples Serve(kernels::Backend& backend, const llm::Architecture& model, std
       .left.host;
 }
 
-void Sort(const std::vector<HostSample>& samples, Buckets& buckets) {
+void Sort(const std::vector<HostSample>& samples, HostTimes& buckets) {
   for (const HostSample& sample : samples) buckets[sample.items].push_back(sample.time.value());
 }
 
 // Every fourth point, but never the first or the last, only judges the curve.
-void AddPoints(const char* operation, const Buckets& buckets, std::size_t least,
+void AddPoints(const char* operation, const HostTimes& buckets, std::size_t least,
                std::vector<Measurement>& points) {
   std::vector<Measurement> added;
   for (const auto& [items, times] : buckets) {
@@ -119,32 +117,33 @@ void AddPoints(const char* operation, const Buckets& buckets, std::size_t least,
 
 }  // namespace
 
-std::vector<Measurement> MeasureHostWork(kernels::Backend& backend, const llm::Architecture& model,
-                                         bool quick, const std::function<void(double)>& progress) {
-  const llm::Architecture small = SmallModel(model);
-  Buckets iterations, selects, attends;
+HostBench::HostBench(kernels::Backend& backend, const llm::Architecture& model, bool quick)
+    : backend_(backend), model_(SmallModel(model)), quick_(quick) {}
+
+void HostBench::Run(const std::function<void(double)>& progress) {
   const std::vector<std::int64_t> counts =
-      quick ? std::vector<std::int64_t>{1, 3} : std::vector<std::int64_t>{1, 2, 3, 4, 6, 8};
+      quick_ ? std::vector<std::int64_t>{1, 3} : std::vector<std::int64_t>{1, 2, 3, 4, 6, 8};
   const std::vector<std::int64_t> budgets =
-      quick ? std::vector<std::int64_t>{8} : std::vector<std::int64_t>{8, 24, 64};
-  const double parts = static_cast<double>(kRounds * budgets.size() * counts.size());
+      quick_ ? std::vector<std::int64_t>{8} : std::vector<std::int64_t>{8, 24, 64};
+  const auto parts = static_cast<double>(budgets.size() * counts.size());
   double done = 0;
-  for (int round = 0; round < kRounds; ++round) {
-    for (const std::int64_t budget : budgets) {
-      for (const std::int64_t requests : counts) {
-        const HostSamples host = Serve(backend, small, requests, budget);
-        Sort(host.iterations, iterations);
-        Sort(host.selects, selects);
-        Sort(host.attends, attends);
-        if (progress) progress((done += 1) / parts);
-      }
+  for (const std::int64_t budget : budgets) {
+    for (const std::int64_t requests : counts) {
+      const HostSamples host = Serve(backend_, model_, requests, budget);
+      Sort(host.iterations, iterations_);
+      Sort(host.selects, selects_);
+      Sort(host.attends, attends_);
+      if (progress) progress((done += 1) / parts);
     }
   }
-  const std::size_t least = quick ? kLeastQuickSamples : kLeastSamples;
+}
+
+std::vector<Measurement> HostBench::points() const {
+  const std::size_t least = quick_ ? kLeastQuickSamples : kLeastSamples;
   std::vector<Measurement> points;
-  AddPoints("host.iteration", iterations, least, points);
-  AddPoints("host.select", selects, least, points);
-  AddPoints("host.attend", attends, least, points);
+  AddPoints("host.iteration", iterations_, least, points);
+  AddPoints("host.select", selects_, least, points);
+  AddPoints("host.attend", attends_, least, points);
   return points;
 }
 

@@ -11,7 +11,9 @@
 // times and sums of it are predicted; `median` of a point is that mean.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "calibration/record.h"
@@ -20,11 +22,25 @@
 
 namespace sparseserve::live {
 
-// `model`: gives heads and element types. `quick`: two small batches only. `progress`: told what is
-// done, from 0 to 1; may be empty. Throws InputError when the model is one that live mode does not
-// run.
-std::vector<calibration::Measurement> MeasureHostWork(kernels::Backend& backend,
-                                                      const llm::Architecture& model, bool quick,
-                                                      const std::function<void(double)>& progress);
+using HostTimes = std::map<std::int64_t, std::vector<double>>;  // items -> seconds
+
+class HostBench {
+ public:
+  // `model`: gives heads and element types. `quick`: two small batches only. Throws InputError when
+  // the model is one that live mode does not run.
+  HostBench(kernels::Backend& backend, const llm::Architecture& model, bool quick);
+
+  // Runs all batches once. A machine that is shared changes within minutes, so rounds belong before
+  // and after what else is measured. `progress`: told what is done, from 0 to 1; may be empty.
+  void Run(const std::function<void(double)>& progress);
+  // Of all rounds.
+  std::vector<calibration::Measurement> points() const;
+
+ private:
+  kernels::Backend& backend_;
+  const llm::Architecture model_;
+  const bool quick_;
+  HostTimes iterations_, selects_, attends_;
+};
 
 }  // namespace sparseserve::live

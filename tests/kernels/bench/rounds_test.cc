@@ -89,6 +89,28 @@ TEST(RoundsTest, SlowPhaseOfTheMachineMovesNoMedian) {
   EXPECT_GT(rounds.Drift(), 0.5);
 }
 
+// Precise within the first minute, when the machine was slow: revisits bring the other minutes in.
+TEST(RoundsTest, RevisitsSeeWhatThePreciseDidNot) {
+  SyntheticMachine machine(0.001);
+  Rounds rounds(machine.MakeSampler(), kRule);
+  constexpr int kPoints = 10;
+  for (int i = 0; i < kPoints; ++i) rounds.Add(MakePoint(100));
+  machine.SlowDown(Seconds(0), Seconds(2 * kPoints * 4 * 200e-6));  // four rounds
+  while (!rounds.AllDone()) ASSERT_TRUE(rounds.Run(kForever));
+  EXPECT_FALSE(rounds.Run(kForever));  // nothing to do
+  for (const auto& point : rounds.points()) EXPECT_NEAR(point->median().value(), 200e-6, 4e-6);
+  EXPECT_LT(rounds.Drift(), 0.01);  // none that it could see
+  const std::size_t before = rounds.points().front()->samples.size();
+
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(rounds.Revisit(kForever));
+  for (const auto& point : rounds.points()) {
+    EXPECT_EQ(point->samples.size(), before + 16);
+    EXPECT_NEAR(point->median().value(), 100e-6, 2e-6);
+  }
+  EXPECT_GT(rounds.Drift(), 0.5);
+  EXPECT_FALSE(rounds.Revisit(machine.now()));  // time is out
+}
+
 TEST(RoundsTest, NoDriftOnASteadyMachine) {
   SyntheticMachine machine(0.001);
   Rounds rounds(machine.MakeSampler(), kRule);

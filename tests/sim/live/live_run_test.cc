@@ -220,7 +220,10 @@ TEST(LiveRunTest, TheSpeedIsSampledOffTheClock) {
 
 TEST(HostBenchTest, MeasuresWhatTheCostModelAsks) {
   kernels::cpu::CpuBackend backend({});
-  const auto points = MeasureHostWork(backend, TinyModel(), /*quick=*/true, {});
+  HostBench bench(backend, TinyModel(), /*quick=*/true);
+  bench.Run({});
+  bench.Run({});
+  const auto points = bench.points();
   std::map<std::string, std::int64_t> fitted;
   for (const calibration::Measurement& point : points) {
     EXPECT_GT(point.median, Seconds(0));

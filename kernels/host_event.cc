@@ -7,14 +7,11 @@
 
 namespace sparseserve::kernels {
 
-bool HostEvent::IsDone() const {
-  const std::lock_guard lock(mutex_);
-  return is_done_;
-}
+bool HostEvent::IsDone() const { return is_done_; }
 
 void HostEvent::Synchronize() const {
   std::unique_lock lock(mutex_);
-  completed_.wait(lock, [this] { return is_done_; });
+  completed_.wait(lock, [this] { return is_done_.load(); });
   if (error_) std::rethrow_exception(error_);
 }
 

@@ -1,6 +1,7 @@
 // An event that a host thread completes: of a CPU lane, or of a scatter into DRAM.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -25,7 +26,7 @@ class HostEvent : public Event {
  private:
   mutable std::mutex mutex_;
   mutable std::condition_variable completed_;
-  bool is_done_ = false;
+  std::atomic<bool> is_done_ = false;  // polled without the mutex
   std::int64_t time_ns_ = 0;
   std::exception_ptr error_;
 };

@@ -2,16 +2,23 @@
 //
 // Bound. 2 m n k FLOPs; few rows read w once (n * k elements) from memory, many rows multiply.
 //
-// Both operands are rows along k, so lanes run along k and nothing is packed: a tile of 4 x 2, 2 x
-// 4 or 1 x 8 elements has eight accumulators, joined at the end of each 512 channels. An element
-// is the sum over slices of k of one tree of lanes: the same bits in every shape and place. A
-// packing GEMM such as Eigen's chooses the slices of k by m and n, and gives up that promise.
+// Both operands are rows along k, so lanes run along k and nothing is packed: a tile of 4 x 2
+// elements has eight accumulators, joined at the end of each 512 channels. An element is the sum
+// over slices of k of one tree of lanes: the same bits in every shape and place. A packing GEMM
+// such as Eigen's chooses the slices of k by m and n, and gives up that promise.
 //
-// Loops: panel of 64 columns, slice of 512 channels (128 KiB of w in L2, converted to float once if
-// there are rows enough), eight rows of x (16 KiB, in L1), columns. Threads: panels, and chunks of
-// 256 rows, are cut into ranges. Against Eigen (AVX2, one thread, 4096 x 4096): 11 % slower at 256
-// rows, 44 % at one, equal at 32, twice as fast at 4 (2026-11, 2-core EPYC).
+// One tile for all: rows that it lacks repeat the first and are dropped. Few rows wait for w, so
+// one costs what four do, and a batch never gets faster by one more row. Tiles of 1 x 8 and 2 x 4
+// read more columns at once, each too short for the hardware to prefetch.
+//
+// Loops: panel of 64 columns, slice of 512 channels (128 KiB of w in L2; 16-bit values are
+// converted once if there are rows enough), eight rows of x (16 KiB, in L1), columns. Threads:
+// panels, and chunks of 256 rows, are cut into ranges.
+//
+// Time over Eigen's (AVX2, one thread, fp32, 4096 x 4096): 1.57 at one row, 0.31 at 2 and 4, 0.39
+// at 8, 0.71 at 32, 1.14 at 256 (2026-11, virtual machine with two cores of an AMD EPYC).
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/cpu/levels.h"
 #include "kernels/cpu/vector.h"
@@ -24,6 +31,16 @@ constexpr std::int64_t kPanel = 64;
 constexpr std::int64_t kSlice = 512;
 constexpr std::int64_t kBlockRows = 8;
 constexpr std::int64_t kStride = kSlice + 16;  // of the float copies: off the multiples of a page
+constexpr int kTileRows = 4, kTileColumns = 2;
+constexpr std::int64_t kAhead = 32;  // columns, 64 KiB of a slice; 2 to 16 were slower
+constexpr std::int64_t kLine = 16;   // floats of a cache line
+
+// L1 has no room: where k is a power of two, columns map to few of its sets.
+template <typename T>
+SPARSESERVE_INLINE void PrefetchIntoL2(const T* data, std::int64_t count) {
+  constexpr std::int64_t kValues = 64 / sizeof(T);
+  for (std::int64_t i = 0; i < count; i += kValues) __builtin_prefetch(data + i, 0, 1);
+}
 
 template <typename T>
 SPARSESERVE_INLINE void Convert(const T* data, std::int64_t count, float* floats) {
@@ -32,41 +49,45 @@ SPARSESERVE_INLINE void Convert(const T* data, std::int64_t count, float* floats
   for (; i < count; ++i) floats[i] = ToFloat(data[i]);
 }
 
-// sums[r * row_stride + c] += x_r w_c over `depth` channels, for kRows rows and 8 / kRows columns
-// of which `num_columns` exist.
-template <int kRows, typename W>
-void AddDots(const float* x, const W* w, std::int64_t w_stride, std::int64_t num_columns,
-             std::int64_t depth, float* sums) {
-  constexpr int kColumns = kLanes / kRows;
-  const W* column[kColumns];
-  for (int c = 0; c < kColumns; ++c) {
-    column[c] = w + (c < num_columns ? c : num_columns - 1) * w_stride;
-  }
+// sums[r * kPanel + c] += x_r w_c over `depth` channels, for a tile of which `num_rows` rows and
+// `num_columns` columns exist. Meanwhile asks for the columns that are read soon.
+template <typename W>
+void AddDots(const float* x, std::int64_t num_rows, const W* w, std::int64_t w_stride,
+             std::int64_t num_columns, std::int64_t depth, float* sums) {
+  const float* row[kTileRows];
+  const W* column[kTileColumns];
+  for (int r = 0; r < kTileRows; ++r) row[r] = x + (r < num_rows ? r : 0) * kStride;
+  for (int c = 0; c < kTileColumns; ++c) column[c] = w + (c < num_columns ? c : 0) * w_stride;
   Vector tile[kLanes] = {};
   std::int64_t i = 0;
   for (; i + kLanes <= depth; i += kLanes) {
-    Vector b[kColumns];
-    for (int c = 0; c < kColumns; ++c) b[c] = Load(column[c] + i);
-    for (int r = 0; r < kRows; ++r) {
-      Vector a = Load(x + r * kStride + i);
+    Vector b[kTileColumns];
+    for (int c = 0; c < kTileColumns; ++c) {
+      b[c] = Load(column[c] + i);
+      if (i % kLine == 0) PrefetchIntoL2(column[c] + kAhead * w_stride + i, kLanes);
+    }
+    for (int r = 0; r < kTileRows; ++r) {
+      Vector a = Load(row[r] + i);
       KeepInRegister(a);
-      for (int c = 0; c < kColumns; ++c) {
-        tile[r * kColumns + c] = MultiplyAdd(a, b[c], tile[r * kColumns + c]);
+      for (int c = 0; c < kTileColumns; ++c) {
+        tile[r * kTileColumns + c] = MultiplyAdd(a, b[c], tile[r * kTileColumns + c]);
       }
     }
   }
   if (i < depth) {
-    for (int r = 0; r < kRows; ++r) {
-      const Vector a = LoadFirst(x + r * kStride + i, depth - i);
-      for (int c = 0; c < kColumns; ++c) {
-        tile[r * kColumns + c] =
-            MultiplyAdd(a, LoadFirst(column[c] + i, depth - i), tile[r * kColumns + c]);
+    for (int r = 0; r < kTileRows; ++r) {
+      const Vector a = LoadFirst(row[r] + i, depth - i);
+      for (int c = 0; c < kTileColumns; ++c) {
+        tile[r * kTileColumns + c] =
+            MultiplyAdd(a, LoadFirst(column[c] + i, depth - i), tile[r * kTileColumns + c]);
       }
     }
   }
   const Vector result = ReduceEight(tile);
-  for (int j = 0; j < kLanes; ++j) {
-    if (j % kColumns < num_columns) sums[j / kColumns * kPanel + j % kColumns] += result[j];
+  for (int r = 0; r < num_rows && r < kTileRows; ++r) {
+    for (int c = 0; c < num_columns && c < kTileColumns; ++c) {
+      sums[r * kPanel + c] += result[r * kTileColumns + c];
+    }
   }
 }
 
@@ -80,26 +101,10 @@ void AddSlice(const T* x, std::int64_t x_stride, std::int64_t num_rows, const W*
     for (std::int64_t r = 0; r < count; ++r) {
       Convert(x + (row + r) * x_stride, depth, floats + r * kStride);
     }
-    float* const out = sums + row * kPanel;
-    std::int64_t r = 0;
-    if (count >= 4) {
-      for (std::int64_t c = 0; c < num_columns; c += 2) {
-        for (r = 0; r + 4 <= count; r += 4) {
-          AddDots<4>(floats + r * kStride, w + c * w_stride, w_stride, num_columns - c, depth,
-                     out + r * kPanel + c);
-        }
-      }
-    }
-    for (; r + 2 <= count; r += 2) {
-      for (std::int64_t c = 0; c < num_columns; c += 4) {
-        AddDots<2>(floats + r * kStride, w + c * w_stride, w_stride, num_columns - c, depth,
-                   out + r * kPanel + c);
-      }
-    }
-    for (; r < count; ++r) {
-      for (std::int64_t c = 0; c < num_columns; c += 8) {
-        AddDots<1>(floats + r * kStride, w + c * w_stride, w_stride, num_columns - c, depth,
-                   out + r * kPanel + c);
+    for (std::int64_t c = 0; c < num_columns; c += kTileColumns) {
+      for (std::int64_t r = 0; r < count; r += kTileRows) {
+        AddDots(floats + r * kStride, count - r, w + c * w_stride, w_stride, num_columns - c, depth,
+                sums + (row + r) * kPanel + c);
       }
     }
   }
@@ -111,16 +116,18 @@ void MultiplyPanel(const GemmParams& params, std::int64_t row, std::int64_t num_
                    std::int64_t column, std::int64_t num_columns) {
   float sums[kChunkRows * kPanel];
   for (std::int64_t i = 0; i < num_rows * kPanel; ++i) sums[i] = 0;
-  float panel[kPanel * kStride];
+  constexpr bool kConverts = !std::is_same_v<T, float>;
+  float panel[kConverts ? kPanel * kStride : 1];
   for (std::int64_t begin = 0; begin < params.k; begin += kSlice) {
     const std::int64_t depth = params.k - begin < kSlice ? params.k - begin : kSlice;
     const T* const x = static_cast<const T*>(params.x) + row * params.k + begin;
     const T* const w = static_cast<const T*>(params.w) + column * params.k + begin;
-    if (num_rows <= kBlockRows) {
+    if (!kConverts || num_rows <= kBlockRows) {
       AddSlice(x, params.k, num_rows, w, params.k, num_columns, depth, sums);
       continue;
     }
     for (std::int64_t c = 0; c < num_columns; ++c) {
+      PrefetchIntoL2(w + (c + kAhead) * params.k, depth);
       Convert(w + c * params.k, depth, panel + c * kStride);
     }
     AddSlice(x, params.k, num_rows, panel, kStride, num_columns, depth, sums);

@@ -25,7 +25,10 @@ EventPtr CpuLane::Record() {
 }
 
 void CpuLane::Wait(EventPtr event) {
-  Enqueue([event = std::move(event)] { event->Synchronize(); });
+  Enqueue([this, event = std::move(event)] {
+    Poll([&event] { return event->IsDone(); });
+    event->Synchronize();
+  });
 }
 
 void CpuLane::Synchronize() { Record()->Synchronize(); }
@@ -40,10 +43,12 @@ void CpuLane::Push(Task task) {
   pushed_.notify_one();
 }
 
-// Until it is wanted, or patience ends; other threads run in between.
-void CpuLane::Poll() const {
+// Until `is_over`, or patience ends; other threads run in between.
+template <typename IsOver>
+void CpuLane::Poll(const IsOver& is_over) const {
+  if (patience_.count() == 0) return;
   const auto end = std::chrono::steady_clock::now() + patience_;
-  while (!is_wanted_ && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  while (!is_over() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
 }
 
 void CpuLane::RunTasks() {
@@ -51,7 +56,7 @@ void CpuLane::RunTasks() {
   for (;;) {
     if (patience_.count() > 0 && !is_wanted_) {
       lock.unlock();
-      Poll();
+      Poll([this] { return is_wanted_.load(); });
       lock.lock();
     }
     pushed_.wait(lock, [this] { return is_wanted_.load(); });

@@ -19,9 +19,9 @@ namespace sparseserve::kernels::cpu {
 // As with a CUDA stream, an error stays: once a task has thrown, later tasks are dropped, their
 // events complete with the error, and every later call rethrows it.
 //
-// With `patience` the thread polls for so long before it sleeps. Woken from sleep at each choice of
-// blocks it took some 22 us more, as long as the choice itself (a virtual machine with two cores of
-// an AMD EPYC, 2026-11); a GPU does not sleep between kernels.
+// With `patience` the thread polls for so long before it sleeps, for tasks and for events. Woken
+// from sleep at each choice of blocks it took some 22 us more, as long as the choice itself (a
+// virtual machine with two cores of an AMD EPYC, 2026-11); a GPU does not sleep between kernels.
 // Threads: one enqueues.
 class CpuLane {
  public:
@@ -44,7 +44,8 @@ class CpuLane {
   };
 
   void Push(Task task);
-  void Poll() const;
+  template <typename IsOver>
+  void Poll(const IsOver& is_over) const;
   void RunTasks();
 
   const std::chrono::nanoseconds patience_;

@@ -83,6 +83,20 @@ TEST(LanePatienceTest, APatientLaneDoesNotSleepBetweenTasks) {
   EXPECT_LT(after - before, kTasks / 2);  // a few wait for the mutex; without polling all of them
 }
 
+TEST(LanePatienceTest, APatientLaneDoesNotSleepWhileItWaitsForAnother) {
+  constexpr int kTasks = 100;
+  std::int64_t before = 0, after = 0;
+  CpuLane other, lane(std::chrono::hours(1));
+  lane.Enqueue([&] { before = CountSleeps(); });
+  for (int i = 0; i < kTasks; ++i) {
+    other.Enqueue([] { std::this_thread::sleep_for(std::chrono::microseconds(100)); });
+    lane.Wait(other.Record());
+  }
+  lane.Enqueue([&] { after = CountSleeps(); });
+  lane.Synchronize();
+  EXPECT_LT(after - before, kTasks / 2);
+}
+
 INSTANTIATE_TEST_SUITE_P(Patience, LaneTest,
                          testing::Values(nanoseconds(0), nanoseconds(milliseconds(1))),
                          [](const auto& tested) {

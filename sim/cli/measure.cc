@@ -14,7 +14,8 @@ namespace sparseserve::cli {
 namespace {
 
 constexpr double kLeastSeconds = 1;  // for the kernels
-constexpr double kHostPart = 20;     // a budget over what a round of host work takes, about
+// Of the budget, before and after the kernels; more where a round takes longer.
+constexpr double kHostShare = 0.06;
 
 bench::ModelShape ShapeOf(const llm::Architecture& model, const MeasureRequest& request) {
   bench::ModelShape shape = bench::DefaultModelShape(request.backend);
@@ -80,18 +81,24 @@ calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
   options.model->layout.block_tokens = static_cast<std::int32_t>(request.block_tokens);
   report::JobProgress progress;
   options.progress = [&](const std::string& what, double done) {
-    progress.Show(what, (1 + done * (kHostPart - 2)) / kHostPart);
+    progress.Show(what, kHostShare + done * (1 - 2 * kHostShare));
   };
   try {
     const auto backend = kernels::MakeBackend(request.backend, config);
     constexpr Seconds kQuick{60};
     live::HostBench host(*backend, HostModel(request), request.budget < kQuick);
     const Seconds begin = bench::Now();
-    host.Run([&](double done) { progress.Show("host work", done / kHostPart); });
+    const auto run_host = [&](double from) {
+      const Seconds end = bench::Now() + request.budget * kHostShare;
+      do {
+        host.Run([&](double done) { progress.Show("host work", from + done * kHostShare); });
+      } while (bench::Now() < end);
+    };
+    run_host(0);
     const double each = (bench::Now() - begin).value();
     options.budget_s = std::max(options.budget_s - 2 * each, kLeastSeconds);
     calibration::MeasurementSet set = bench::MeasureDevice(*backend, options);
-    host.Run([&](double done) { progress.Show("host work", 1 - (1 - done) / kHostPart); });
+    run_host(1 - kHostShare);
     const std::vector<calibration::Measurement> points = host.points();
     set.points.insert(set.points.end(), points.begin(), points.end());
     return set;

@@ -236,7 +236,7 @@ class Calibration {
   void SampleAndRefine() {
     timer_.FlushCaches();
     bool can_refine = true;
-    while (Now() < At(kPointsEnd) && !IsCancelled()) {
+    do {  // once even without time: some points are required
       Report(std::to_string(rounds_.points().size()) + " points");
       can_refine &= Now() < At(kRefineEnd);
       const bool revisits = !can_refine && IsSampled();
@@ -246,7 +246,7 @@ class Calibration {
       // On a noisy machine medians get precise late or never; lines are worth more by then.
       if (can_refine && IsSampled()) can_refine = Refine();
       timer_.FlushCaches();
-    }
+    } while (Now() < At(kPointsEnd) && !IsCancelled());
   }
 
   // The machine's speed while the points are sampled.

@@ -16,7 +16,8 @@ using calibration::Measurement;
 
 constexpr std::int64_t kDecodeSteps = 75;  // of all requests together, in a round
 constexpr std::size_t kLeastQuickSamples = 2;
-constexpr std::size_t kLeastSamples = 8;      // of a point
+constexpr std::size_t kLeastSamples = 8;  // of a point
+constexpr std::size_t kRarerThanMost = 50;
 constexpr std::int64_t kBlocksPerChosen = 4;  // context over budget: selections change
 // Layers last as long as the model's own, because how long the host has slept decides how long it
 // takes to wake, up to sizes that would take minutes.
@@ -96,10 +97,15 @@ void Sort(const std::vector<HostSample>& samples, HostTimes& buckets) {
   for (const HostSample& sample : samples) buckets[sample.items].push_back(sample.time.value());
 }
 
-// Every fourth point, but never the first or the last, only judges the curve.
+// Sizes that batches only pass while requests come and go are left out: such an iteration takes
+// several times as long as a steady one. Every fourth point, but never the first or the last, only
+// judges the curve.
 void AddPoints(const char* operation, const HostTimes& buckets, std::size_t least,
                std::vector<Measurement>& points) {
   std::vector<Measurement> added;
+  std::size_t most = 0;
+  for (const auto& [items, times] : buckets) most = std::max(most, times.size());
+  least = std::max(least, most / kRarerThanMost);
   for (const auto& [items, times] : buckets) {
     if (items <= 0 || times.size() < least) continue;
     std::vector<float> sorted(times.begin(), times.end());

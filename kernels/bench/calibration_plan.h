@@ -6,8 +6,7 @@
 //    sampled in rounds (rounds.h) until their medians are precise.
 // 3. While there is time, the operation that interpolation mispredicts most gets a new line
 //    (refinement.h), and more held-out points, about a fifth of all.
-// 4. All points once more in each round, for two fifths of the time: a machine that is shared
-// changes
+// 4. All points once more in each round, for two fifths of the time: a shared machine changes
 //    within minutes, and what runs on it later meets the mean of them.
 //
 // A size is checked before it is timed (Call::check). A line that could not be sampled whole is

@@ -33,14 +33,8 @@ constexpr std::int64_t kBlockRows = 8;
 constexpr std::int64_t kStride = kSlice + 16;  // of the float copies: off the multiples of a page
 constexpr int kTileRows = 4, kTileColumns = 2;
 constexpr std::int64_t kAhead = 32;  // columns, 64 KiB of a slice; 2 to 16 were slower
-constexpr std::int64_t kLine = 16;   // floats of a cache line
-
 // L1 has no room: where k is a power of two, columns map to few of its sets.
-template <typename T>
-SPARSESERVE_INLINE void PrefetchIntoL2(const T* data, std::int64_t count) {
-  constexpr std::int64_t kValues = 64 / sizeof(T);
-  for (std::int64_t i = 0; i < count; i += kValues) __builtin_prefetch(data + i, 0, 1);
-}
+constexpr CacheLevel kInto = CacheLevel::kL2;
 
 template <typename T>
 SPARSESERVE_INLINE void Convert(const T* data, std::int64_t count, float* floats) {
@@ -64,7 +58,7 @@ void AddDots(const float* x, std::int64_t num_rows, const W* w, std::int64_t w_s
     Vector b[kTileColumns];
     for (int c = 0; c < kTileColumns; ++c) {
       b[c] = Load(column[c] + i);
-      if (i % kLine == 0) PrefetchIntoL2(column[c] + kAhead * w_stride + i, kLanes);
+      if (i % kPerLine<W> == 0) Prefetch<kInto>(column[c] + kAhead * w_stride + i, kLanes);
     }
     for (int r = 0; r < kTileRows; ++r) {
       Vector a = Load(row[r] + i);
@@ -127,7 +121,7 @@ void MultiplyPanel(const GemmParams& params, std::int64_t row, std::int64_t num_
       continue;
     }
     for (std::int64_t c = 0; c < num_columns; ++c) {
-      PrefetchIntoL2(w + (c + kAhead) * params.k, depth);
+      Prefetch<kInto>(w + (c + kAhead) * params.k, depth);
       Convert(w + c * params.k, depth, panel + c * kStride);
     }
     AddSlice(x, params.k, num_rows, panel, kStride, num_columns, depth, sums);

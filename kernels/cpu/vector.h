@@ -93,11 +93,16 @@ SPARSESERVE_INLINE void KeepInRegister(Vector& x) {
 SPARSESERVE_INLINE Vector Max(Vector a, Vector b) { return a > b ? a : b; }
 SPARSESERVE_INLINE Vector Min(Vector a, Vector b) { return a < b ? a : b; }
 
-// Asks for the cache lines of `count` values.
+// As the compiler counts how long a line is to stay.
+enum class CacheLevel { kL2 = 2, kL1 = 3 };
 template <typename T>
+inline constexpr std::int64_t kPerLine = 64 / sizeof(T);  // values of a cache line
+
+// Asks for the cache lines of `count` values, which need not exist.
+template <CacheLevel kLevel = CacheLevel::kL1, typename T>
 SPARSESERVE_INLINE void Prefetch(const T* data, std::int64_t count) {
-  constexpr std::int64_t kLine = 64 / sizeof(T);
-  for (std::int64_t i = 0; i < count; i += kLine) __builtin_prefetch(data + i);
+  constexpr int kLocality = static_cast<int>(kLevel);
+  for (std::int64_t i = 0; i < count; i += kPerLine<T>) __builtin_prefetch(data + i, 0, kLocality);
 }
 
 SPARSESERVE_INLINE Vector AddPairs(Vector a, Vector b) {

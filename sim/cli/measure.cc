@@ -65,10 +65,8 @@ llm::Architecture HostModel(const MeasureRequest& request) {
   return model;
 }
 
-}  // namespace
-
-calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
-  const kernels::BackendConfig config = kernels::DefaultBackendConfig();
+bench::MeasureOptions OptionsOf(const MeasureRequest& request,
+                                const kernels::BackendConfig& config) {
   bench::MeasureOptions options;
   options.budget_s = request.budget.value();
   options.seed = request.seed;
@@ -79,6 +77,14 @@ calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
   options.model =
       request.model ? ShapeOf(*request.model, request) : bench::DefaultModelShape(request.backend);
   options.model->layout.block_tokens = static_cast<std::int32_t>(request.block_tokens);
+  return options;
+}
+
+}  // namespace
+
+calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
+  const kernels::BackendConfig config = kernels::DefaultBackendConfig();
+  bench::MeasureOptions options = OptionsOf(request, config);
   report::JobProgress progress;
   options.progress = [&](const std::string& what, double done) {
     progress.Show(what, kHostShare + done * (1 - 2 * kHostShare));

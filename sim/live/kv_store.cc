@@ -54,7 +54,7 @@ kernels::EventPtr KvStore::SaveBlocks(kernels::SaveMethod method, const Fragment
 }
 
 kernels::EventPtr KvStore::SaveTokens(kernels::SaveMethod method, const std::byte* base,
-                                      std::int64_t layer, const NewTokens& tokens, Scratch& host,
+                                      std::int64_t layer, const NewTokens& tokens, Arena& host,
                                       Bytes& bytes) {
   const std::int64_t bt = layout_.block_tokens;
   const std::int64_t run = std::min(bt, tokens.count);  // tokens of a fragment
@@ -83,7 +83,7 @@ kernels::EventPtr KvStore::SaveTokens(kernels::SaveMethod method, const std::byt
 
 kernels::EventPtr KvStore::SaveDecoded(kernels::SaveMethod method, const std::byte* base,
                                        std::int64_t layer, const std::vector<std::int32_t>& rows,
-                                       const std::vector<std::int64_t>& positions, Scratch& host,
+                                       const std::vector<std::int64_t>& positions, Arena& host,
                                        Bytes& bytes) {
   const auto requests = static_cast<std::int64_t>(rows.size());
   const std::int64_t count = geometry_.heads * 2 * requests;

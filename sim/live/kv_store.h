@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "sim/live/scratch.h"
+#include "sim/live/arena.h"
 #include "sim/scheduler/kv_memory.h"
 
 namespace sparseserve::live {
@@ -45,12 +45,12 @@ class KvStore {
   // Saves new tokens from the buffer at `base`: runs of tokens within a block are one fragment.
   // Returns the last event; the bytes saved are added to `bytes`.
   kernels::EventPtr SaveTokens(kernels::SaveMethod method, const std::byte* base,
-                               std::int64_t layer, const NewTokens& tokens, Scratch& host,
+                               std::int64_t layer, const NewTokens& tokens, Arena& host,
                                Bytes& bytes);
   // Saves one token of each of many requests from one buffer [heads, 2, requests, head_dim].
   kernels::EventPtr SaveDecoded(kernels::SaveMethod method, const std::byte* base,
                                 std::int64_t layer, const std::vector<std::int32_t>& rows,
-                                const std::vector<std::int64_t>& positions, Scratch& host,
+                                const std::vector<std::int64_t>& positions, Arena& host,
                                 Bytes& bytes);
 
  private:

@@ -38,12 +38,12 @@
 #include "models/selection/selection_model.h"
 #include "models/selection/selection_trace.h"
 #include "sim/kvcache/kv_cache.h"
+#include "sim/live/arena.h"
 #include "sim/live/kv_store.h"
 #include "sim/live/lane_clock.h"
 #include "sim/live/live_model.h"
 #include "sim/live/live_request.h"
 #include "sim/live/metadata_store.h"
-#include "sim/live/scratch.h"
 #include "sim/scheduler/offload_memory.h"
 #include "sim/scheduler/paged_memory.h"
 #include "sim/serving/executor.h"
@@ -200,8 +200,8 @@ class LiveExecutor : public serving::Executor {
   KvStore store_;
   std::unique_ptr<MetadataStore> metadata_;  // null: full attention
   LaneClock clock_;
-  Scratch host_[2], device_;  // host scratch alternates: saves of the last iteration read it
-  Scratch* host_now_ = nullptr;
+  Arena host_[2], device_;  // host scratch alternates: saves of the last iteration read it
+  Arena* host_now_ = nullptr;
   kernels::Buffer hidden_, queries_, attended_;  // by row
   std::int64_t row_capacity_ = 0;
   kernels::Buffer outputs_, sampled_, sampled_host_;

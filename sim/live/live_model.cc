@@ -10,7 +10,6 @@
 namespace sparseserve::live {
 namespace {
 
-using kernels::Buffer;
 using kernels::ElementBytes;
 using kernels::ElementType;
 using kernels::Lane;
@@ -52,7 +51,8 @@ LiveModel::LiveModel(kernels::Backend& backend, const llm::Architecture& model, 
       q_width_(model.num_q_heads * model.head_dim),
       qkv_width_((model.num_q_heads + 2 * model.num_kv_heads) * model.head_dim),
       max_rows_(max_rows),
-      max_outputs_(max_outputs) {
+      max_outputs_(max_outputs),
+      memory_(backend, Place::kDevice) {
   if (!backend.Supports(type_))
     Refuse(model, "this element type on " + std::string(backend.name()));
   CounterRng rng(seed);
@@ -61,7 +61,7 @@ LiveModel::LiveModel(kernels::Backend& backend, const llm::Architecture& model, 
   staging_ = backend.AllocateHost(Bytes(kStagingBytes));
 
   embedding_ = RandomMatrix(vocab_, hidden_);
-  head_ = model.tied_embeddings ? Buffer() : RandomMatrix(vocab_, hidden_);
+  head_ = model.tied_embeddings ? embedding_ : RandomMatrix(vocab_, hidden_);
   const std::vector<float> ones(static_cast<std::size_t>(hidden_), 1.0f);
   final_norm_ = Upload(ones);
   layers_.resize(static_cast<std::size_t>(model.num_layers));
@@ -76,19 +76,20 @@ LiveModel::LiveModel(kernels::Backend& backend, const llm::Architecture& model, 
   pool_ = {};
   staging_ = {};
 
-  const auto rows_of = [&](std::int64_t rows, std::int64_t width) {
-    return backend.AllocateDevice(Bytes(rows * width * ElementBytes(type_)));
-  };
-  normed_ = rows_of(std::max(max_rows_, max_outputs_), hidden_);
-  qkv_ = rows_of(max_rows_, qkv_width_);
-  up_ = rows_of(max_rows_, 2 * intermediate_);
-  inner_ = rows_of(max_rows_, intermediate_);
-  logits_ = rows_of(max_outputs_, vocab_);
+  normed_ = TakeElements(std::max(max_rows_, max_outputs_), hidden_);
+  qkv_ = TakeElements(max_rows_, qkv_width_);
+  up_ = TakeElements(max_rows_, 2 * intermediate_);
+  inner_ = TakeElements(max_rows_, intermediate_);
+  logits_ = TakeElements(max_outputs_, vocab_);
 }
 
-Buffer LiveModel::RandomMatrix(std::int64_t rows, std::int64_t columns) {
+std::byte* LiveModel::TakeElements(std::int64_t rows, std::int64_t width) {
+  return memory_.Take<std::byte>(rows * width * ElementBytes(type_));
+}
+
+std::byte* LiveModel::RandomMatrix(std::int64_t rows, std::int64_t columns) {
   const auto scale = static_cast<float>(std::sqrt(3.0 / static_cast<double>(columns)));
-  Buffer matrix = backend_.AllocateDevice(Bytes(rows * columns * ElementBytes(type_)));
+  std::byte* const matrix = TakeElements(rows, columns);
   const std::int64_t step = kStagingBytes / ElementBytes(type_);
   for (std::int64_t begin = 0; begin < rows * columns; begin += step) {
     const std::int64_t count = std::min(step, rows * columns - begin);
@@ -101,16 +102,16 @@ Buffer LiveModel::RandomMatrix(std::int64_t rows, std::int64_t columns) {
         staging_.As<kernels::Bfloat16>()[i] = kernels::ToBfloat16(x);
       }
     }
-    backend_.Copy(Lane::kCompute, matrix.data() + begin * ElementBytes(type_), staging_.data(),
+    backend_.Copy(Lane::kCompute, matrix + begin * ElementBytes(type_), staging_.data(),
                   Bytes(count * ElementBytes(type_)));
     backend_.Record(Lane::kCompute)->Synchronize();
   }
   return matrix;
 }
 
-Buffer LiveModel::Upload(const std::vector<float>& values) {
+std::byte* LiveModel::Upload(const std::vector<float>& values) {
   const auto count = static_cast<std::int64_t>(values.size());
-  Buffer buffer = backend_.AllocateDevice(Bytes(count * ElementBytes(type_)));
+  std::byte* const row = TakeElements(1, count);
   for (std::int64_t i = 0; i < count; ++i) {
     if (type_ == ElementType::kFloat32) {
       staging_.As<float>()[i] = values[static_cast<std::size_t>(i)];
@@ -119,26 +120,20 @@ Buffer LiveModel::Upload(const std::vector<float>& values) {
           kernels::ToBfloat16(values[static_cast<std::size_t>(i)]);
     }
   }
-  backend_.Copy(Lane::kCompute, buffer.data(), staging_.data(), buffer.size());
+  backend_.Copy(Lane::kCompute, row, staging_.data(), Bytes(count * ElementBytes(type_)));
   backend_.Record(Lane::kCompute)->Synchronize();
-  return buffer;
+  return row;
 }
 
-void LiveModel::Norm(const void* x, const Buffer& weight, std::int64_t rows, void* y) {
+void LiveModel::Norm(const void* x, const void* weight, std::int64_t rows, void* y) {
   backend_.Norm(
-      {.type = type_, .num_rows = rows, .width = hidden_, .x = x, .weight = weight.data(), .y = y});
+      {.type = type_, .num_rows = rows, .width = hidden_, .x = x, .weight = weight, .y = y});
 }
 
-void LiveModel::Gemm(const void* x, const Buffer& w, void* y, std::int64_t m, std::int64_t n,
+void LiveModel::Gemm(const void* x, const void* w, void* y, std::int64_t m, std::int64_t n,
                      std::int64_t k, bool accumulate) {
-  backend_.Gemm({.type = type_,
-                 .m = m,
-                 .n = n,
-                 .k = k,
-                 .x = x,
-                 .w = w.data(),
-                 .y = y,
-                 .accumulate = accumulate});
+  backend_.Gemm(
+      {.type = type_, .m = m, .n = n, .k = k, .x = x, .w = w, .y = y, .accumulate = accumulate});
 }
 
 void LiveModel::Embed(const std::int32_t* tokens, std::int64_t num_tokens, void* hidden) {
@@ -146,15 +141,15 @@ void LiveModel::Embed(const std::int32_t* tokens, std::int64_t num_tokens, void*
                   .num_tokens = num_tokens,
                   .width = hidden_,
                   .tokens = tokens,
-                  .table = embedding_.data(),
+                  .table = embedding_,
                   .y = hidden});
 }
 
 const void* LiveModel::Project(std::int64_t layer, const void* hidden, std::int64_t rows) {
   const Layer& weights = layers_[static_cast<std::size_t>(layer)];
-  Norm(hidden, weights.attention_norm, rows, normed_.data());
-  Gemm(normed_.data(), weights.qkv, qkv_.data(), rows, qkv_width_, hidden_, false);
-  return qkv_.data();
+  Norm(hidden, weights.attention_norm, rows, normed_);
+  Gemm(normed_, weights.qkv, qkv_, rows, qkv_width_, hidden_, false);
+  return qkv_;
 }
 
 void LiveModel::OutputAndMlp(std::int64_t layer, const void* attention, void* hidden,
@@ -167,26 +162,19 @@ void LiveModel::OutputAndMlp(std::int64_t layer, const void* attention, void* hi
     const std::byte* attended =
         static_cast<const std::byte*>(attention) + begin * q_width_ * element;
     Gemm(attended, weights.output, x, m, hidden_, q_width_, true);
-    Norm(x, weights.mlp_norm, m, normed_.data());
-    Gemm(normed_.data(), weights.up, up_.data(), m, 2 * intermediate_, hidden_, false);
-    backend_.GatedActivation({.type = type_,
-                              .num_rows = m,
-                              .width = intermediate_,
-                              .x = up_.data(),
-                              .y = inner_.data()});
-    Gemm(inner_.data(), weights.down, x, m, hidden_, intermediate_, true);
+    Norm(x, weights.mlp_norm, m, normed_);
+    Gemm(normed_, weights.up, up_, m, 2 * intermediate_, hidden_, false);
+    backend_.GatedActivation(
+        {.type = type_, .num_rows = m, .width = intermediate_, .x = up_, .y = inner_});
+    Gemm(inner_, weights.down, x, m, hidden_, intermediate_, true);
   }
 }
 
 void LiveModel::Head(const void* hidden, std::int64_t rows, std::int32_t* tokens) {
-  Norm(hidden, final_norm_, rows, normed_.data());
-  Gemm(normed_.data(), head_.data() != nullptr ? head_ : embedding_, logits_.data(), rows, vocab_,
-       hidden_, false);
-  backend_.Argmax({.type = type_,
-                   .num_rows = rows,
-                   .width = vocab_,
-                   .logits = logits_.data(),
-                   .indices = tokens});
+  Norm(hidden, final_norm_, rows, normed_);
+  Gemm(normed_, head_, logits_, rows, vocab_, hidden_, false);
+  backend_.Argmax(
+      {.type = type_, .num_rows = rows, .width = vocab_, .logits = logits_, .indices = tokens});
 }
 
 }  // namespace sparseserve::live

@@ -8,11 +8,13 @@
 // All calls enqueue on Lane::kCompute; pointers are device memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "models/llm/architecture.h"
+#include "sim/live/arena.h"
 
 namespace sparseserve::live {
 
@@ -40,14 +42,15 @@ class LiveModel {
 
  private:
   struct Layer {
-    kernels::Buffer qkv, output, up, down, attention_norm, mlp_norm;
+    std::byte *qkv, *output, *up, *down, *attention_norm, *mlp_norm;
   };
 
-  kernels::Buffer RandomMatrix(std::int64_t rows, std::int64_t columns);
-  kernels::Buffer Upload(const std::vector<float>& values);
-  void Norm(const void* x, const kernels::Buffer& weight, std::int64_t rows, void* y);
-  void Gemm(const void* x, const kernels::Buffer& w, void* y, std::int64_t m, std::int64_t n,
-            std::int64_t k, bool accumulate);
+  std::byte* TakeElements(std::int64_t rows, std::int64_t width);
+  std::byte* RandomMatrix(std::int64_t rows, std::int64_t columns);
+  std::byte* Upload(const std::vector<float>& values);
+  void Norm(const void* x, const void* weight, std::int64_t rows, void* y);
+  void Gemm(const void* x, const void* w, void* y, std::int64_t m, std::int64_t n, std::int64_t k,
+            bool accumulate);
 
   kernels::Backend& backend_;
   kernels::ElementType type_;
@@ -55,9 +58,10 @@ class LiveModel {
   std::vector<float> pool_;  // random numbers that the matrices are cut from
   std::size_t pool_at_ = 0;
   kernels::Buffer staging_;  // host
-  kernels::Buffer embedding_, head_, final_norm_;
+  Arena memory_;
+  std::byte *embedding_, *head_, *final_norm_;
   std::vector<Layer> layers_;
-  kernels::Buffer normed_, qkv_, up_, inner_, logits_;
+  std::byte *normed_, *qkv_, *up_, *inner_, *logits_;
 };
 
 }  // namespace sparseserve::live

@@ -4,9 +4,9 @@
 
 #include "kernels/cpu/cpu_backend.h"
 #include "sim/core/rng.h"
+#include "sim/live/arena.h"
 #include "sim/live/block_choice.h"
 #include "sim/live/metadata_store.h"
-#include "sim/live/scratch.h"
 
 namespace sparseserve::live {
 namespace {
@@ -58,12 +58,12 @@ TEST(MetadataStoreTest, RunsNeverOverlapAndAllComesBack) {
   EXPECT_EQ(store.Take(1000), 0);
 }
 
-TEST(ScratchTest, WhatIsTakenIsApartUntilReset) {
+TEST(ArenaTest, WhatIsTakenIsApartUntilReset) {
   kernels::cpu::CpuBackend backend({});
-  Scratch scratch(backend, Place::kHost);
-  auto* first = scratch.Take<std::int64_t>(10);
-  auto* large = scratch.Take<std::byte>(std::int64_t{6} << 20);  // more than a chunk
-  auto* after = scratch.Take<std::int32_t>(4);
+  Arena arena(backend, Place::kHost);
+  auto* first = arena.Take<std::int64_t>(10);
+  auto* large = arena.Take<std::byte>(std::int64_t{6} << 20);  // more than a chunk
+  auto* after = arena.Take<std::int32_t>(4);
   EXPECT_NE(static_cast<void*>(first), static_cast<void*>(large));
   EXPECT_NE(static_cast<void*>(large), static_cast<void*>(after));
   first[9] = 5;
@@ -71,8 +71,8 @@ TEST(ScratchTest, WhatIsTakenIsApartUntilReset) {
   large[0] = large[(std::int64_t{6} << 20) - 1] = std::byte{1};
   EXPECT_EQ(first[9], 5);
   EXPECT_EQ(after[3], 7);
-  scratch.Reset();
-  EXPECT_EQ(scratch.Take<std::int64_t>(10), first);
+  arena.Reset();
+  EXPECT_EQ(arena.Take<std::int64_t>(10), first);
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
-#include "sim/live/scratch.h"
+#include "sim/live/arena.h"
 
 #include <algorithm>
 
 namespace sparseserve::live {
 
-std::byte* Scratch::TakeBytes(std::int64_t size) {
+std::byte* Arena::TakeBytes(std::int64_t size) {
   constexpr std::int64_t kChunkBytes = std::int64_t{4} << 20;
   constexpr std::int64_t kAlignment = 256;
   size = (std::max<std::int64_t>(size, 1) + kAlignment - 1) / kAlignment * kAlignment;
@@ -22,7 +22,7 @@ std::byte* Scratch::TakeBytes(std::int64_t size) {
   return taken;
 }
 
-void Scratch::Reset() {
+void Arena::Reset() {
   chunk_ = 0;
   used_ = 0;
 }

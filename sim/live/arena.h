@@ -1,5 +1,6 @@
-// Small arrays of one iteration: index tables that the host fills and kernels read. Memory is
-// handed out front to back and taken back all at once by Reset.
+// Many arrays in few buffers: the weights of a model, or the index tables of one iteration. Memory
+// is handed out front to back and taken back all at once by Reset. Buffers are large, so that a CPU
+// maps them in huge pages: the weights of a decode are read once each, page by page.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +13,9 @@ namespace sparseserve::live {
 
 enum class Place : std::uint8_t { kHost, kDevice };
 
-class Scratch {
+class Arena {
  public:
-  Scratch(kernels::Backend& backend, Place place) : backend_(backend), place_(place) {}
+  Arena(kernels::Backend& backend, Place place) : backend_(backend), place_(place) {}
 
   // `count` objects, aligned to 256 bytes, uninitialised; valid until Reset.
   template <typename T>

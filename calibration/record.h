@@ -53,8 +53,8 @@ inline constexpr auto kLatencyNames =
 inline constexpr auto kSlowdownNames = std::to_array<std::string_view>(
     {"h2d.memcpy", "h2d.batch", "h2d.flash", "h2d.bulk", "d2h.memcpy", "d2h.direct", "d2h.flash",
      "cold.h2d.memcpy", "cold.h2d.flash"});
-inline constexpr auto kCountNames =
-    std::to_array<std::string_view>({"cpu.scatter.threads", "attention.block_tokens"});
+inline constexpr auto kCountNames = std::to_array<std::string_view>(
+    {"cpu.scatter.threads", "attention.block_tokens", "attention.query_tile_rows"});
 
 // What the machine reaches at best, and its sizes: what the efficiencies of a measured record
 // refer to, and what a machine file is made of where there is no data sheet.

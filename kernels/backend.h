@@ -83,13 +83,14 @@ class Buffer {
 };
 
 struct DeviceInfo {
-  std::string name;     // "NVIDIA H200", "AMD EPYC, 2 cores"
-  std::string driver;   // of the GPU; the kernel of the operating system for a CPU
-  std::string runtime;  // "CUDA 13.0"; the compiler for a CPU
-  std::string clocks;   // as found, in words
-  Bytes memory;         // HBM; for a CPU its DRAM
-  Bytes cache;          // L2 of a GPU, L3 of a CPU
-  int num_workers = 1;  // SMs; cores
+  std::string name;         // "NVIDIA H200", "AMD EPYC, 2 cores"
+  std::string driver;       // of the GPU; the kernel of the operating system for a CPU
+  std::string runtime;      // "CUDA 13.0"; the compiler for a CPU
+  std::string clocks;       // as found, in words
+  Bytes memory;             // HBM; for a CPU its DRAM
+  Bytes cache;              // L2 of a GPU, L3 of a CPU
+  int num_workers = 1;      // SMs; cores
+  int query_tile_rows = 1;  // (query, query head) that one of them attends for at a time in prefill
   int numa_nodes = 1;
 };
 

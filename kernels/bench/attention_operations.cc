@@ -19,8 +19,6 @@ using kernels::Buffer;
 using kernels::Lane;
 
 constexpr std::byte kNan{0xff};  // all bits set: a NaN in fp32 and in bf16
-// Rows of a query tile, as the cost model assumes (models/cost/cost_model_builder.cc).
-constexpr std::int64_t kQueryTileRows = 128;
 
 double Real(std::int64_t value) { return static_cast<double>(value); }
 
@@ -124,15 +122,16 @@ Call MakeMerge(Workbench& workbench, std::int64_t rows) {
 
 // Work as CostModel::PrefillAttention counts it: keys and values of [0, end) once, and once more
 // for every num_workers query tiles; all causal pairs, and half a tile's tail.
-Work PrefillWork(const ModelShape& model, std::int64_t num_workers, std::int64_t begin,
+Work PrefillWork(const ModelShape& model, const kernels::DeviceInfo& device, std::int64_t begin,
                  std::int64_t queries) {
+  const double rows = Real(std::int64_t{device.query_tile_rows} * device.num_workers);
   const double end = Real(begin + queries);
   const double pairs = (end * (end + 1) - Real(begin) * Real(begin + 1)) / 2;
-  const double passes = std::max(1.0, Real(queries) / Real(kQueryTileRows * num_workers));
+  const double passes = std::max(1.0, Real(queries) / rows);
   const double bytes =
       Real(model.kv_token_bytes()) * end * passes + Real(model.query_token_bytes()) * Real(queries);
   const double flops = pairs * 4 * Real(model.query_width());
-  const double tile = Real(kQueryTileRows * num_workers) * 4 * Real(model.layout.head_dim);
+  const double tile = rows * 4 * Real(model.layout.head_dim);
   return {queries, Bytes(static_cast<std::int64_t>(bytes / Real(queries))),
           Bytes(static_cast<std::int64_t>(bytes)), Flops(flops + std::min(tile * end, flops) / 2)};
 }
@@ -144,6 +143,7 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
   const std::int64_t rows = requests * model.kv_heads;
   const std::int64_t blocks = tokens / model.layout.block_tokens;
   const std::int64_t queries_bytes = requests * model.query_width() * model.element_bytes();
+  const std::int64_t kv_bytes = rows * blocks * model.layout.BlockBytes().value();
   const auto list = ListBlocks(workbench, rows, blocks, sparse ? 4 : 1);
   const std::vector<std::int32_t> counts(static_cast<std::size_t>(rows),
                                          static_cast<std::int32_t>(blocks));
@@ -159,7 +159,7 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
   call.lane = Lane::kCompute;
   call.memory = {list->device, row_blocks, last_tokens};
   const auto params = [&workbench, &model, list, row_blocks, last_tokens, requests, blocks,
-                       queries_bytes](std::int64_t variant) {
+                       kv_bytes, queries_bytes](std::int64_t variant) {
     kernels::DecodeParams decode;
     decode.layout = model.layout;
     decode.num_requests = requests;
@@ -167,7 +167,7 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
     decode.group = model.group();
     decode.scale = ScaleOf(model);
     decode.queries = workbench.Input(variant + 1, queries_bytes);
-    decode.blocks = workbench.Input(variant, list->pool_bytes);
+    decode.blocks = workbench.Kv(variant, kv_bytes, list->pool_bytes);
     decode.slots = list->device->As<std::int32_t>();
     decode.slots_stride = blocks;
     decode.row_blocks = row_blocks->As<std::int32_t>();
@@ -179,6 +179,11 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
   call.enqueue = [&workbench, params](std::int64_t variant) {
     workbench.backend().DecodeAttention(params(variant));
   };
+  if (workbench.keeps_kv(kv_bytes, list->pool_bytes)) {
+    call.settle = [enqueue = call.enqueue, num = workbench.NumKv(kv_bytes)](std::int64_t variant) {
+      for (std::int64_t i = std::max<std::int64_t>(variant - num, 0); i < variant; ++i) enqueue(i);
+    };
+  }
   call.check = [&workbench, &model, list, params, rows, blocks, tokens, queries_bytes,
                 name = call.operation] {
     const kernels::DecodeParams decode = params(0);
@@ -208,7 +213,7 @@ Call MakePrefill(Workbench& workbench, std::int64_t queries, std::int64_t contex
   const auto list = ListBlocks(workbench, model.kv_heads, blocks, 1);
   Call call;
   call.operation = "attention.prefill";
-  call.work = PrefillWork(model, workbench.device().num_workers, context, queries);
+  call.work = PrefillWork(model, workbench.device(), context, queries);
   call.lane = Lane::kCompute;
   call.memory = {list->device};
   const auto params = [&workbench, &model, list, queries, context, end, blocks,

@@ -300,6 +300,10 @@ Values MeasureCeilings(Workbench& workbench, Timer& timer, Seconds budget,
     values["counts.attention.block_tokens"] = {Real(workbench.model().layout.block_tokens),
                                                "configured"};
   }
+  if (wanted("counts.attention.query_tile_rows")) {
+    values["counts.attention.query_tile_rows"] = {Real(workbench.device().query_tile_rows),
+                                                  "of this backend's kernel"};
+  }
   return values;
 }
 

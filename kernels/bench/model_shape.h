@@ -16,7 +16,8 @@ struct ModelShape {
   std::int64_t vocabulary = 128256;
   // That one forward pass reads; 0: many times what the caches hold.
   std::int64_t weight_bytes = 0;
-  kernels::KvLayout layout;  // its element type is that of weights and activations too
+  std::int64_t num_layers = 1;  // whose KV one forward pass reads beside them
+  kernels::KvLayout layout;     // its element type is that of weights and activations too
 
   std::int32_t group() const { return q_heads / kv_heads; }
   std::int64_t element_bytes() const { return kernels::ElementBytes(layout.type); }

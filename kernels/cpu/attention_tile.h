@@ -10,12 +10,13 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/compute.h"
 #include "kernels/cpu/vector.h"
 
 namespace sparseserve::kernels::cpu::SPARSESERVE_CPU_LEVEL {
 
 inline constexpr int kTileTokens = 32;  // K and V of a tile are 32 KiB in float: L1
-inline constexpr int kMaxRows = 32;
+inline constexpr int kMaxRows = kQueryTileRows;
 inline constexpr int kMaxHeadDim = 256;
 
 struct AttentionRows {

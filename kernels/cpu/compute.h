@@ -16,7 +16,9 @@
 
 namespace sparseserve::kernels::cpu {
 
-// REQUIRES of attention, beside operations.h: head_dim <= 256, group <= 32.
+inline constexpr int kQueryTileRows = 32;  // query heads of one KV head times queries, in prefill
+
+// REQUIRES of attention, beside operations.h: head_dim <= 256, group <= kQueryTileRows.
 void BuildMetadata(const MetadataParams& params, ThreadPool& pool);
 void Score(const ScoreParams& params, ThreadPool& pool);
 void TopK(const TopKParams& params, ThreadPool& pool);

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <thread>
 
+#include "kernels/cpu/compute.h"
 #include "kernels/pinned_pool.h"
 
 namespace sparseserve::kernels::cpu {
@@ -86,6 +87,7 @@ DeviceInfo ReadCpuInfo() {
   info.clocks = DescribeClocks();
   info.memory = ParseSize(ReadField("/proc/meminfo", "MemTotal"));
   info.cache = ReadLastLevelCache();
+  info.query_tile_rows = kQueryTileRows;
   info.numa_nodes = static_cast<int>(FindNumaNodes().size());
   return info;
 }

@@ -41,6 +41,7 @@ inline constexpr int kPrefillWarps = 4;
 inline constexpr int kPrefillThreads = 32 * kPrefillWarps;
 inline constexpr int kWarpQueries = 32;  // two rows of mma tiles
 inline constexpr int kTileQueries = kPrefillWarps * kWarpQueries;
+static_assert(kTileQueries == kQueryTileRows);
 
 struct PrefillKernelParams {
   PrefillParams op;

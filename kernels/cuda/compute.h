@@ -15,6 +15,8 @@
 
 namespace sparseserve::kernels::cuda {
 
+inline constexpr int kQueryTileRows = 128;  // queries of one head, in prefill
+
 // Bytes of `context.workspace` that LaunchDecodeAttention needs; the same parameters and number of
 // multiprocessors give the same split.
 std::size_t WorkspaceBytes(const DecodeParams& params, int num_sms);

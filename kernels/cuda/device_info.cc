@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/compute.h"
 #include "kernels/cuda/device_facts.h"
 #include "kernels/cuda/shared_library.h"
 #include "kernels/pinned_pool.h"
@@ -124,6 +125,7 @@ DeviceInfo DescribeDevice(int device) {
   info.memory = Bytes(static_cast<std::int64_t>(properties.totalGlobalMem));
   info.cache = Bytes(properties.l2CacheSize);
   info.num_workers = properties.multiProcessorCount;
+  info.query_tile_rows = kQueryTileRows;
   info.numa_nodes = static_cast<int>(FindNumaNodes().size());
   return info;
 }

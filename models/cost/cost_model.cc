@@ -37,8 +37,20 @@ Estimate CostModel::GemmTime(const Gemm& gemm, double weight_bytes, Tokens token
   Estimate estimate = gemm_.Time({tokens.value(), Truncate(weight_bytes),
                                   Truncate(weight_bytes + gemm.io_bytes_per_token * n),
                                   Flops(gemm.flops_per_token * n)});
-  estimate.time += kernel_ * gemm.elementwise_kernels +
-                   Seconds(gemm.elementwise_bytes_per_token * n * elementwise_seconds_per_byte_);
+  return estimate += ElementwiseTime(gemm, tokens);
+}
+
+// A measured curve is that of a whole layer, of which these kernels take the share of their bytes.
+Estimate CostModel::ElementwiseTime(const Gemm& gemm, Tokens tokens) const {
+  const double bytes = gemm.elementwise_bytes_per_token;
+  if (layer_elementwise_bytes_ == 0) {
+    return {kernel_ * gemm.elementwise_kernels +
+                Seconds(bytes * Real(tokens) * elementwise_seconds_per_byte_),
+            false};
+  }
+  if (bytes == 0) return {};
+  Estimate estimate = elementwise_.Time(Work::Fragments(tokens.value(), layer_elementwise_item_));
+  estimate.time = estimate.time * (bytes / layer_elementwise_bytes_);
   return estimate;
 }
 

@@ -117,6 +117,7 @@ class CostModel {
   class Builder;
 
   Estimate GemmTime(const Gemm& gemm, double weight_bytes, Tokens tokens) const;
+  Estimate ElementwiseTime(const Gemm& gemm, Tokens tokens) const;
   Estimate MlpTime(const Mlp& mlp, Tokens tokens) const;
   Estimate AllReduce(Tokens tokens) const;
 
@@ -126,6 +127,9 @@ class CostModel {
   std::int64_t first_layer_of_last_kind_ = 0;
   Seconds kernel_;  // launch and drain of one kernel
   double elementwise_seconds_per_byte_ = 0;
+  Operation elementwise_;               // of a layer, where the record has it measured
+  Bytes layer_elementwise_item_;        // as it was measured, of a token
+  double layer_elementwise_bytes_ = 0;  // as Gemm counts them, of a token; 0: no such curve
 
   Gemm projection_;
   Gemm output_;

@@ -13,7 +13,7 @@ namespace {
 
 using calibration::Curve;
 
-// Rows of a query tile of FlashAttention-2 and -3 at head dim 128 (arXiv 2307.08691, 2407.08608).
+// Of FlashAttention-2 and -3 at head dim 128 (arXiv 2307.08691, 2407.08608).
 constexpr double kQueryTileRows = 128;
 // Kernels around the GEMMs of a layer when the usual ones are fused (vLLM): norm with residual,
 // rotation with cache write, gated activation; a mixture adds router, top-k, permute and combine.
@@ -214,6 +214,19 @@ void CostModel::Builder::BuildLayers() {
   cost_.mlp_[0] = BuildMlp(0);
   if (two_kinds) cost_.mlp_[1] = BuildMlp(dense_layers);
 
+  if (const Curve* curve = FindCurve("elementwise")) {
+    cost_.elementwise_ = Operation(*curve, Limits());
+    // As the bench counts: two norms, rotation with a copy of keys and values to save, activation.
+    const double queries = Real(model.num_q_heads * model.head_dim);
+    const double keys_values = Real(2 * model.num_kv_heads * model.head_dim);
+    const double inner = Real(model.moe.num_experts > 0 ? model.moe.expert_intermediate_size
+                                                        : model.intermediate_size);
+    cost_.layer_elementwise_item_ = Bytes(static_cast<std::int64_t>(
+        activation_bytes_ * (4 * hidden + (2 * queries + 3 * keys_values + 3 * inner) / tp)));
+    cost_.layer_elementwise_bytes_ = cost_.projection_.elementwise_bytes_per_token +
+                                     activation_bytes_ * (4 * hidden + 3 * inner / tp);
+  }
+
   // Sampling: logits become fp32 (one element read, 4 B written) and are read once more.
   const double vocab = Real(model.vocab_size) / tp;
   cost_.head_ = {HeadFlopsPerToken(model).value() / tp, Real(HeadWeightBytes(model)) / tp,
@@ -224,15 +237,19 @@ void CostModel::Builder::BuildLayers() {
 void CostModel::Builder::BuildAttention() {
   const llm::Architecture& model = cost_.model_;
   const double tp = Real(config_.tensor_parallel);
-  const double sms = Real(std::max<std::int64_t>(machine_.gpu.num_sms, 1));
+  const double tile_rows = record_.counts.contains("attention.query_tile_rows")
+                               ? Get(record_.counts, "counts", "attention.query_tile_rows")
+                               : kQueryTileRows;
+  // Of all workers at once.
+  const double rows = tile_rows * Real(std::max<std::int64_t>(machine_.gpu.num_sms, 1));
   const double prefill_flops = PrefillAttentionFlopsPerQueryKey(model).value();
   const std::int64_t units = CeilDiv(KvUnitsPerLayer(model), config_.tensor_parallel);
   cost_.decode_flops_per_pair_ = AttentionFlopsPerQueryKey(model).value() / tp;
   cost_.prefill_flops_per_pair_ = prefill_flops / tp;
-  cost_.tile_flops_per_key_ = kQueryTileRows * sms * prefill_flops / Real(model.num_q_heads);
+  cost_.tile_flops_per_key_ = rows * prefill_flops / Real(model.num_q_heads);
   cost_.kv_bytes_per_token_ = Real(KvBytesPerTokenPerUnit(model) * units);
   cost_.query_bytes_per_token_ = activation_bytes_ * 2 * OutputWidth() / tp;
-  cost_.query_tokens_per_pass_ = kQueryTileRows * sms;
+  cost_.query_tokens_per_pass_ = rows;
 }
 
 void CostModel::Builder::BuildTransfers() {

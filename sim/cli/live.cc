@@ -54,12 +54,19 @@ constexpr const char* kUsage =
     "others; their mean is the prediction, their spread what the model leaves open.\n\n"
     "--repeat N serves all systems N times in turn (round-1/SYSTEM ...), so that differences "
     "between\n"
-    "systems have an interval; scripts/live_results tells them. Each round is predicted with draws "
-    "of\n"
-    "its own. Calibrate first, with the same model: sparseserve calibrate --help.\n\n";
+    "systems have an interval; scripts/live_results tells them. Repeated with one seed they meet "
+    "the\n"
+    "same requests and selections, and the interval is that of the machine's times. With --seeds N "
+    "each\n"
+    "round has a seed of its own, so the interval covers requests and selections too: what is "
+    "needed\n"
+    "where the batch hangs on chance, as under working-set control in a full HBM. Each round is\n"
+    "predicted with draws of its own. Calibrate first, with the same model: sparseserve calibrate\n"
+    "--help.\n\n";
 constexpr const char* kExamples =
     "\nexamples\n"
     "  sparseserve live configs/live/small.yaml --backend cpu\n"
+    "  sparseserve live configs/live/thrash.yaml --fast --seeds 6 --out out/thrash\n"
     "  sparseserve live configs/live/small.yaml --set 'systems=[sparseserve]' --fast --out "
     "out/live\n";
 
@@ -68,7 +75,8 @@ struct LiveOptions {
   RunFiles files;
   std::string backend;
   live::LiveConfig live;
-  std::int64_t rounds = 1;
+  std::int64_t repeat = 1;  // of each seed
+  std::int64_t seeds = 1;
   std::int64_t draws = 1;  // of the locality, with which each run is predicted
 };
 
@@ -296,6 +304,7 @@ po::options_description Options() {
       "out", Text("DIR"), "directory for results (default: out/NAME of the experiment)")(
       "seed", Text("N"), "of all random streams, the weights among them")(
       "repeat", Text("N", "1"), "serve all systems so many times, in turn")(
+      "seeds", Text("N", "1"), "and with so many seeds, from the experiment's own on")(
       "draws", Text("N", "32"), "draws of the locality with which a run is predicted")(
       "fast", "do not wait for arrivals while nothing runs")(
       "timeline", "also write timeline.json (Chrome trace events)")(
@@ -310,7 +319,8 @@ LiveOptions ReadOptions(const po::variables_map& values) {
   ParseWindow(values["timeline-window"].as<std::string>(), options.files);
   options.backend = values["backend"].as<std::string>();
   options.live = {.real_time = values.count("fast") == 0, .probe_speed = true};
-  options.rounds = ParseInteger(values["repeat"].as<std::string>(), "repeat", 1, 1000);
+  options.repeat = ParseInteger(values["repeat"].as<std::string>(), "repeat", 1, 1000);
+  options.seeds = ParseInteger(values["seeds"].as<std::string>(), "seeds", 1, 1000);
   options.draws = ParseInteger(values["draws"].as<std::string>(), "draws", 1, 100);
   return options;
 }
@@ -362,6 +372,44 @@ void RefuseWhatIfs(const serving::SystemConfig& system) {
   refuse(system.time_scale, "hardware.time_scale", "a live run takes the time that it takes");
 }
 
+void RefuseSampling(const config::Experiment& experiment) {
+  if (!experiment.systems.front().fidelity.sampled) return;
+  throw InputError({.where = config::PlaceOf(experiment.source, "fidelity.mode"),
+                    .key = "fidelity.mode",
+                    .what = "a live run serves every lane",
+                    .expected = "exact",
+                    .hint = ""});
+}
+
+// All systems in turn, with one seed after the other, and so again.
+void ServeAll(const std::vector<config::Experiment>& experiments, const LiveOptions& options) {
+  std::vector<serving::WorkloadBounds> bounds;  // by seed
+  std::int64_t num_requests = 0;
+  for (const config::Experiment& experiment : experiments) {
+    bounds.push_back(serving::ScanWorkload(*traces::OpenWorkload(experiment.workload)));
+    for (const serving::SystemConfig& system : experiment.systems)
+      serving::CheckFeasible(system, bounds.back());
+    config::CheckWarmup(experiment, bounds.back().num_requests);
+    num_requests += bounds.back().num_requests;
+  }
+  const std::vector<serving::SystemConfig>& systems = experiments.front().systems;
+  RefuseWhatIfs(systems.front());
+  const auto backend = kernels::MakeBackend(options.backend, kernels::DefaultBackendConfig());
+  for (const serving::SystemConfig& system : systems) CheckFits(system, *backend);
+  report::Progress progress(num_requests * options.repeat *
+                            static_cast<std::int64_t>(systems.size()));
+  const std::int64_t rounds = options.repeat * options.seeds;
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    const auto seed = static_cast<std::size_t>(round % options.seeds);
+    const std::string parent =
+        options.out + (rounds > 1 ? "/round-" + std::to_string(round + 1) : "");
+    for (std::size_t i = 0; i < systems.size(); ++i)
+      RunOne(experiments[seed], i, bounds[seed], options, round,
+             parent + "/" + systems[i].choice.name, *backend, progress);
+  }
+  WarnOfOtherDevice(systems.front().calibration, *backend);
+}
+
 }  // namespace
 
 int Live(const Arguments& arguments) {
@@ -373,36 +421,14 @@ int Live(const Arguments& arguments) {
     std::cout << kUsage << options << kExamples;
     return kDone;
   }
-  const config::Experiment experiment =
-      LoadExperimentFile(values, "live", "try configs/live/small.yaml");
   LiveOptions run = ReadOptions(values);
+  const std::vector<config::Experiment> experiments =
+      LoadExperimentSeeds(values, "live", "try configs/live/small.yaml", run.seeds);
+  const config::Experiment& experiment = experiments.front();
   if (run.out.empty()) run.out = "out/" + experiment.name;
-  if (experiment.systems.front().fidelity.sampled) {
-    throw InputError({.where = config::PlaceOf(experiment.source, "fidelity.mode"),
-                      .key = "fidelity.mode",
-                      .what = "a live run serves every lane",
-                      .expected = "exact",
-                      .hint = ""});
-  }
+  RefuseSampling(experiment);
   try {
-    const serving::WorkloadBounds bounds =
-        serving::ScanWorkload(*traces::OpenWorkload(experiment.workload));
-    for (const serving::SystemConfig& system : experiment.systems)
-      serving::CheckFeasible(system, bounds);
-    config::CheckWarmup(experiment, bounds.num_requests);
-    RefuseWhatIfs(experiment.systems.front());
-    const auto backend = kernels::MakeBackend(run.backend, kernels::DefaultBackendConfig());
-    for (const serving::SystemConfig& system : experiment.systems) CheckFits(system, *backend);
-    report::Progress progress(bounds.num_requests * run.rounds *
-                              static_cast<std::int64_t>(experiment.systems.size()));
-    for (std::int64_t round = 1; round <= run.rounds; ++round) {
-      const std::string parent =
-          run.out + (run.rounds > 1 ? "/round-" + std::to_string(round) : "");
-      for (std::size_t i = 0; i < experiment.systems.size(); ++i)
-        RunOne(experiment, i, bounds, run, round - 1,
-               parent + "/" + experiment.systems[i].choice.name, *backend, progress);
-    }
-    WarnOfOtherDevice(experiment.systems.front().calibration, *backend);
+    ServeAll(experiments, run);
   } catch (const InputError& error) {
     throw config::Locate(error, experiment.source);
   } catch (const std::bad_alloc&) {

@@ -38,6 +38,7 @@ bench::ModelShape ShapeOf(const llm::Architecture& model, const MeasureRequest& 
   const double head =
       static_cast<double>(model.vocab_size * model.hidden_size) * model.bytes_per_embedding_weight;
   shape.weight_bytes = (weights.attention + weights.mlp).value() + static_cast<std::int64_t>(head);
+  shape.num_layers = model.num_layers;
   shape.layout.type = model.bytes_per_kv_element > 2 ? kernels::ElementType::kFloat32
                                                      : kernels::ElementType::kBfloat16;
   shape.layout.head_dim = static_cast<std::int32_t>(model.head_dim);

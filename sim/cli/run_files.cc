@@ -1,6 +1,7 @@
 #include "sim/cli/run_files.h"
 
 #include <iostream>
+#include <utility>
 
 #include "sim/cli/command.h"
 #include "sim/config/value_text.h"
@@ -77,8 +78,9 @@ void ParseWindow(const std::string& text, RunFiles& files) {
   files.timeline_end = SimTime() + end;
 }
 
-config::Experiment LoadExperimentFile(const boost::program_options::variables_map& values,
-                                      const std::string& verb, const std::string& hint) {
+std::vector<config::Experiment> LoadExperimentSeeds(
+    const boost::program_options::variables_map& values, const std::string& verb,
+    const std::string& hint, std::int64_t num_seeds) {
   const std::string path = values["experiment"].as<std::string>();
   if (path.empty()) {
     throw InputError({.where = {},
@@ -91,10 +93,21 @@ config::Experiment LoadExperimentFile(const boost::program_options::variables_ma
   const std::string seed = values["seed"].as<std::string>();
   if (!seed.empty())
     overrides.push_back("seed=" + std::to_string(ParseInteger(seed, "seed", 0, INT64_MAX)));
-  config::Experiment experiment =
-      config::LoadExperiment(path, overrides, FindDataRoot(values["data"].as<std::string>()));
-  WarnOfOtherBlocks(experiment.systems.front());
-  return experiment;
+  const std::string root = FindDataRoot(values["data"].as<std::string>());
+  std::vector<config::Experiment> experiments{config::LoadExperiment(path, overrides, root)};
+  WarnOfOtherBlocks(experiments.front().systems.front());
+  for (std::int64_t i = 1; i < num_seeds; ++i) {
+    std::vector<std::string> with_seed = overrides;
+    with_seed.push_back("seed=" +
+                        std::to_string(experiments.front().seed + static_cast<std::uint64_t>(i)));
+    experiments.push_back(config::LoadExperiment(path, with_seed, root));
+  }
+  return experiments;
+}
+
+config::Experiment LoadExperimentFile(const boost::program_options::variables_map& values,
+                                      const std::string& verb, const std::string& hint) {
+  return std::move(LoadExperimentSeeds(values, verb, hint, 1).front());
 }
 
 }  // namespace sparseserve::cli

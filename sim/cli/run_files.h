@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <boost/program_options.hpp>
 
@@ -31,9 +32,13 @@ serving::RunResult RunAndWrite(const config::Experiment& experiment, std::size_t
 // Reads "BEGIN:END" (100s:105s) into the window of the timeline. Throws InputError.
 void ParseWindow(const std::string& text, RunFiles& files);
 
-// The experiment at `path` with the overrides and the seed of the command line. Warns where its
-// blocks are not those that the record's attention was measured with.
+// The experiment on the command line with its overrides and its seed. Warns where its blocks are
+// not those that the record's attention was measured with.
 config::Experiment LoadExperimentFile(const boost::program_options::variables_map& values,
                                       const std::string& verb, const std::string& hint);
+// The same with so many seeds, from its own on.
+std::vector<config::Experiment> LoadExperimentSeeds(
+    const boost::program_options::variables_map& values, const std::string& verb,
+    const std::string& hint, std::int64_t num_seeds);
 
 }  // namespace sparseserve::cli

@@ -162,6 +162,24 @@ class LiveTest(BinaryTest):
         self.assertIn("of 1 pairs", made.stdout)
         self.assertIn("equal under replay in 2 of 2 runs", made.stdout)
 
+    def test_rounds_with_several_seeds_serve_other_requests(self):
+        result = self.live("--seeds", "2", "--repeat", "2", "--seed", "5", "--draws", "1", "--set", "systems=[sparseserve]",
+                           "--set", "workload.num_requests=3")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        loads, seeds = [], []
+        for round_ in range(1, 5):
+            directory = f"out/round-{round_}/sparseserve/measured"
+            loads.append(self.summary(directory)["kv"]["block_loads"])
+            text = (self.here / directory / "config.resolved.yaml").read_text(encoding="utf-8")
+            seeds.append(re.search(r"(?m)^seed: (\d+)$", text)[1])
+        self.assertEqual(seeds, ["5", "6", "5", "6"])
+        self.assertEqual(loads[:2], loads[2:])
+        self.assertNotEqual(loads[0], loads[1])
+        made = subprocess.run([sys.executable, ROOT / "scripts" / "live_results", "out"],
+                              cwd=self.here, capture_output=True, text=True, timeout=60 * PATIENCE)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertRegex(made.stdout, r"\| hit rate, points \| 1 \(1\) \| [-+][0-9.]+ ± [0-9.]+")
+
     def test_a_selecting_system_is_predicted_with_several_draws(self):
         result = self.live("--draws", "3", "--set", "systems=[vllm, sparseserve]")
         self.assertEqual(result.returncode, 0, result.stderr)

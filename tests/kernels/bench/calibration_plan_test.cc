@@ -92,6 +92,7 @@ TEST(CalibrationPlanTest, QuickRunMeasuresEveryOperation) {
                             "efficiencies.elementwise.memory",
                             "counts.cpu.scatter.threads",
                             "counts.attention.block_tokens",
+                            "counts.attention.query_tile_rows",
                             "slowdowns.h2d.memcpy",
                             "slowdowns.h2d.flash",
                             "slowdowns.cold.h2d.memcpy",

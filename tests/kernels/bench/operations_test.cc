@@ -76,6 +76,55 @@ TEST(OperationsTest, WeightsWalkThroughAsMuchAsTheModelHas) {
   EXPECT_EQ(workbench.NumWeights(2 * kWeights), 1);  // larger than the model has a place
 }
 
+TEST(OperationsTest, KvComesBackAfterAsMuchAsAForwardPassReads) {
+  constexpr std::int64_t kWeights = std::int64_t{1} << 20, kCall = kWeights / 16;
+  const auto backend = MakeBackend("");
+  ModelShape model = SmallModel(kernels::ElementType::kFloat32);
+  model.num_layers = 3;
+  const Workbench endless(*backend, model, kPools, kRing, 1);
+  EXPECT_FALSE(endless.keeps_kv(kCall, kCall));
+  model.weight_bytes = kWeights;
+  const Workbench workbench(*backend, model, kPools, kRing, 1);
+  EXPECT_TRUE(workbench.keeps_kv(kCall, 4 * kCall));
+  EXPECT_FALSE(workbench.keeps_kv(kCall, 16 * kCall));  // so many spans are no longer in the pool
+  EXPECT_EQ(workbench.NumKv(kCall), 16 + 3);
+  std::set<const std::byte*> places;
+  for (std::int64_t variant = 0; variant < 100; ++variant)
+    places.insert(workbench.Kv(variant, kCall, 4 * kCall));
+  EXPECT_EQ(places.size(), 19U);
+  EXPECT_EQ(*places.rbegin() - *places.begin(), 18 * 4 * kCall);
+  EXPECT_EQ(workbench.Kv(19, kCall, 4 * kCall), workbench.Kv(0, kCall, 4 * kCall));
+}
+
+class DecodeRecorder : public FaultyBackend {
+ public:
+  DecodeRecorder() : FaultyBackend(MakeBackend(""), "") {}
+  void DecodeAttention(const kernels::DecodeParams& params) override { calls.push_back(params); }
+
+  std::vector<kernels::DecodeParams> calls;
+};
+
+TEST(OperationsTest, BeforeASampleTheLaneReadsAsMuchKvAsAForwardPassReads) {
+  DecodeRecorder backend;
+  ModelShape model = SmallModel(kernels::ElementType::kFloat32);
+  model.num_layers = 2;
+  constexpr std::int64_t kTokens = 64;
+  model.weight_bytes = 4 * kTokens * model.kv_token_bytes();
+  Workbench workbench(backend, model, kPools, kRing, 1);
+  for (const bool sparse : {false, true}) {
+    const Call call = MakeDecode(workbench, sparse, 1, kTokens);
+    ASSERT_TRUE(call.settle);
+    backend.calls.clear();
+    call.settle(50);
+    std::set<const void*> places;
+    for (const kernels::DecodeParams& decode : backend.calls) places.insert(decode.blocks);
+    EXPECT_EQ(backend.calls.size(), 6U) << sparse;
+    EXPECT_EQ(places.size(), 6U) << sparse;
+    call.enqueue(50);
+    EXPECT_EQ(backend.calls.back().blocks, backend.calls.front().blocks);
+  }
+}
+
 class GemmRecorder : public FaultyBackend {
  public:
   GemmRecorder() : FaultyBackend(MakeBackend(""), "") {}

@@ -212,6 +212,38 @@ TEST(CostModelTest, AMeasuredCurveReplacesTheRoofline) {
   EXPECT_THAT(cost.Provenance(), Contains("gemm: measured, here"));
 }
 
+TEST(CostModelTest, SmallKernelsTakeTheirShareOfAMeasuredLayer) {
+  calibration::Record record = TestRecord();
+  calibration::Curve& layer = record.operations["elementwise"];
+  layer.source = {calibration::Kind::kMeasured, "here"};
+  // As the bench counts a token of Llama-3-8B: norms, rotation, activation.
+  const double token = 2.0 * (4 * 4096 + 2 * 4096 + 3 * 2048 + 3 * 14336);
+  layer.grid = {{1, 8}, {token}, {30e-6, 100e-6}};
+  layer.valid_items = {1, 8};
+  layer.valid_item_bytes = {token, token};
+  const CostModel cost(Llama3_8b(), TestMachine(), record, {});
+  const double projection = (4096.0 * 6144 * 2 + 10240 * 2) / kHbm + kKernel;
+  // (4 x 4096 + 2 x 6144) of its elements belong to the projection, (4 x 4096 + 3 x 14336) to the
+  // MLP.
+  const double share = 28672.0 / (28672 + 59392);
+  const Estimate one = cost.Projection(Tokens(1));
+  EXPECT_NEAR(one.time.value(), projection + share * 30e-6, 1e-12);
+  EXPECT_FALSE(one.extrapolated);
+  EXPECT_TRUE(cost.Projection(Tokens(9)).extrapolated);
+  EXPECT_THAT(cost.Provenance(), Contains("elementwise: measured, here"));
+}
+
+TEST(CostModelTest, TheTailOfPrefillIsThatOfTheMeasuredKernelsTiles) {
+  const PrefillSpan span{Tokens(4096), Tokens(32768)};
+  const double pairs = (32768.0 * 32769 - 4096.0 * 4097) / 2;
+  calibration::Record record = TestRecord();
+  record.counts["attention.query_tile_rows"] = {32, {calibration::Kind::kMeasured, "here"}};
+  const CostModel cost(Llama3_8b(), TestMachine(), record, {});
+  const double tail = 0.5 * 108 * 32 * 32768.0 * 4 * 128;
+  const double expected = (pairs * 4 * 128 * 32 + tail) / kCompute + kKernel;
+  EXPECT_NEAR(cost.PrefillAttention({&span, 1}).time.value(), expected, 1e-9);
+}
+
 TEST(CostModelTest, ProvenanceNamesWhatWasUsed) {
   const std::vector<std::string> used = TestModel().Provenance();
   EXPECT_THAT(used, Contains("h2d.flash: published, source of h2d.flash"));

@@ -18,6 +18,9 @@ using calibration::Work;
 using kernels::Buffer;
 using kernels::Lane;
 
+// KV of calls that last long enough for a clock; of shorter ones several are timed in a row, and
+// each has a place of its own.
+constexpr std::int64_t kShortCall = std::int64_t{2} << 20;
 constexpr std::byte kNan{0xff};  // all bits set: a NaN in fp32 and in bf16
 
 double Real(std::int64_t value) { return static_cast<double>(value); }
@@ -159,7 +162,7 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
   call.lane = Lane::kCompute;
   call.memory = {list->device, row_blocks, last_tokens};
   const auto params = [&workbench, &model, list, row_blocks, last_tokens, requests, blocks,
-                       kv_bytes, queries_bytes](std::int64_t variant) {
+                       queries_bytes](std::int64_t variant) {
     kernels::DecodeParams decode;
     decode.layout = model.layout;
     decode.num_requests = requests;
@@ -167,7 +170,7 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
     decode.group = model.group();
     decode.scale = ScaleOf(model);
     decode.queries = workbench.Input(variant + 1, queries_bytes);
-    decode.blocks = workbench.Kv(variant, kv_bytes, list->pool_bytes);
+    decode.blocks = workbench.Input(variant, list->pool_bytes);
     decode.slots = list->device->As<std::int32_t>();
     decode.slots_stride = blocks;
     decode.row_blocks = row_blocks->As<std::int32_t>();
@@ -179,9 +182,16 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
   call.enqueue = [&workbench, params](std::int64_t variant) {
     workbench.backend().DecodeAttention(params(variant));
   };
-  if (workbench.keeps_kv(kv_bytes, list->pool_bytes)) {
-    call.settle = [enqueue = call.enqueue, num = workbench.NumKv(kv_bytes)](std::int64_t variant) {
-      for (std::int64_t i = std::max<std::int64_t>(variant - num, 0); i < variant; ++i) enqueue(i);
+  if (workbench.keeps_weights()) {
+    // As in a model, the KV of its layers and then all weights, again and again: what a cache keeps
+    // of them depends on what it has kept before.
+    const std::int64_t places = std::max(model.num_layers, CeilDiv(kShortCall, kv_bytes));
+    call.enqueue = [enqueue = call.enqueue, places](std::int64_t variant) {
+      enqueue(variant % places);
+    };
+    call.settle = [&workbench, enqueue = call.enqueue, places](std::int64_t variant) {
+      for (std::int64_t i = 0; i < places; ++i) enqueue(variant + i);
+      ReadWeights(workbench);
     };
   }
   call.check = [&workbench, &model, list, params, rows, blocks, tokens, queries_bytes,

@@ -26,8 +26,7 @@ struct Call {
   std::optional<kernels::Lane> lane;
   // Enqueues it once. Each `variant` uses other memory.
   std::function<void(std::int64_t variant)> enqueue;
-  // Leaves in the caches what the calls before `variant` left there; empty: they hold nothing of
-  // it.
+  // Leaves in the caches what calls from `variant` on find there in a model; empty: nothing.
   std::function<void(std::int64_t variant)> settle;
   // Runs it once on poisoned outputs and compares them with a plain computation in double, or byte
   // by byte. Throws WrongResult.

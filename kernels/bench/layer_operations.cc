@@ -269,6 +269,14 @@ Call MakeGemm(Workbench& workbench, std::int64_t tokens, std::int64_t n, std::in
   return call;
 }
 
+void ReadWeights(Workbench& workbench) {
+  const ModelShape& model = workbench.model();
+  const auto [n, k] = ProjectionShapes(model).back();
+  const Call gemm = MakeGemm(workbench, 1, n, k);
+  const std::int64_t num_weights = workbench.NumWeights(n * k * model.element_bytes());
+  for (std::int64_t i = 0; i < num_weights; ++i) gemm.enqueue(i);
+}
+
 std::vector<OperationPlan> PlanLayer(Workbench& workbench) {
   const ModelShape& model = workbench.model();
   const std::int64_t element = model.element_bytes();

@@ -46,6 +46,8 @@ Call MakeScatter(Workbench& workbench, std::int64_t num_fragments, std::int64_t 
 // The products of a layer: (n, k) of their weights [n, k].
 std::vector<std::pair<std::int64_t, std::int64_t>> ProjectionShapes(const ModelShape& model);
 Call MakeGemm(Workbench& workbench, std::int64_t tokens, std::int64_t n, std::int64_t k);
+// Enqueues the GEMMs of one row that read all weights of the model.
+void ReadWeights(Workbench& workbench);
 Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::int64_t tokens);
 Call MakePrefill(Workbench& workbench, std::int64_t queries, std::int64_t context);
 Call MakeTopK(Workbench& workbench, std::int64_t rows, std::int64_t blocks_per_row, std::int32_t k);

@@ -21,15 +21,11 @@ constexpr std::int64_t kPage = 4096;
 // the same bytes unless they lie millions of blocks apart, and a copy of the wrong one shows.
 constexpr std::int64_t kPatternBytes = 16 * 1048573;
 
-std::int64_t InPages(std::int64_t size) {
-  return CeilDiv(std::max<std::int64_t>(size, 1), kPage) * kPage;
-}
-
 // Where call `variant` finds its bytes in a pool. The prime makes neighbouring calls land far
 // apart, where no prefetcher looks, and visits every place before it visits one again.
 std::int64_t PlaceOf(std::int64_t variant, std::int64_t size, std::int64_t pool_bytes) {
   SPARSESERVE_CHECK(size <= pool_bytes, "a call fits into its pool");
-  const std::int64_t stride = InPages(size);
+  const std::int64_t stride = CeilDiv(std::max<std::int64_t>(size, 1), kPage) * kPage;
   const std::int64_t num_places = std::max<std::int64_t>(pool_bytes / stride, 1);
   return variant * 7919 % num_places * stride;
 }
@@ -103,15 +99,6 @@ const std::byte* Workbench::Input(std::int64_t variant, std::int64_t size) const
 }
 const std::byte* Workbench::Weights(std::int64_t variant, std::int64_t size) const {
   return input_.data() + PlaceOf(variant, size, std::max(weights_bytes(), size));
-}
-
-const std::byte* Workbench::Kv(std::int64_t variant, std::int64_t size, std::int64_t span) const {
-  return input_.data() +
-         PlaceOf(variant, span, std::min(NumKv(size) * InPages(span), input_bytes()));
-}
-
-bool Workbench::keeps_kv(std::int64_t size, std::int64_t span) const {
-  return keeps_weights() && NumKv(size) * InPages(span) < input_bytes();
 }
 
 std::int64_t Workbench::NumWeights(std::int64_t size) const {

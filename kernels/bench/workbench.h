@@ -3,10 +3,10 @@
 // write `host_output`, so that lanes which run beside each other never write the same bytes.
 // Repeated calls of an operation walk through the pools and find in no cache what the call before
 // left there: a pool is several times as large as the caches. Only what a forward pass reads again
-// and again walks through no more bytes than such a pass reads, so that what a CPU's cache keeps of
-// a small model from one pass to the next it keeps here too: of weights (7 % of a GEMM of one row
-// with 56 MB of them and an L3 of 32 MiB) and of the KV of decodes (8 to 26 % of their attention
-// with weights of 28 MB).
+// comes back after as many bytes as such a pass reads, so that what a CPU's cache keeps of a small
+// model from one pass to the next it keeps here too: weights, which walk through as many bytes as
+// the model has (7 % of a GEMM of one row with 56 MB of them and an L3 of 32 MiB), and the KV of
+// decodes (16 to 38 % of their attention beside weights of 28 MB).
 //
 // Elements are random, never zero: zeros hide what was not written, and multiply faster on a GPU.
 #pragma once
@@ -65,8 +65,6 @@ class Workbench {
   // Where call number `variant` finds `size` bytes. REQUIRES: the pool holds them.
   const std::byte* Input(std::int64_t variant, std::int64_t size) const;
   const std::byte* Weights(std::int64_t variant, std::int64_t size) const;
-  // Of a call that reads `size` bytes of KV, spread over `span`.
-  const std::byte* Kv(std::int64_t variant, std::int64_t size, std::int64_t span) const;
   std::byte* Output(std::int64_t variant, std::int64_t size) const;
   std::byte* Cache(std::int64_t variant, std::int64_t size) const;
   const std::byte* HostInput(std::int64_t variant, std::int64_t size) const;
@@ -75,13 +73,8 @@ class Workbench {
   // Whether a cache may hold some of the weights when a forward pass comes back to them. Not on a
   // GPU, whose caches are evicted before each sample (timer.h).
   bool keeps_weights() const { return is_host() && weights_bytes() < input_bytes(); }
-  // The same of the KV of a call that reads `size` bytes of it, spread over `span`.
-  bool keeps_kv(std::int64_t size, std::int64_t span) const;
   // How many weights of this size a forward pass reads.
   std::int64_t NumWeights(std::int64_t size) const;
-  // How many calls that read so much KV read as much as a forward pass: weights, and such KV in
-  // each layer.
-  std::int64_t NumKv(std::int64_t size) const { return NumWeights(size) + model_.num_layers; }
 
   // Device memory with these contents.
   template <typename T>

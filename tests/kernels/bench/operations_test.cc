@@ -76,53 +76,59 @@ TEST(OperationsTest, WeightsWalkThroughAsMuchAsTheModelHas) {
   EXPECT_EQ(workbench.NumWeights(2 * kWeights), 1);  // larger than the model has a place
 }
 
-TEST(OperationsTest, KvComesBackAfterAsMuchAsAForwardPassReads) {
-  constexpr std::int64_t kWeights = std::int64_t{1} << 20, kCall = kWeights / 16;
-  const auto backend = MakeBackend("");
-  ModelShape model = SmallModel(kernels::ElementType::kFloat32);
-  model.num_layers = 3;
-  const Workbench endless(*backend, model, kPools, kRing, 1);
-  EXPECT_FALSE(endless.keeps_kv(kCall, kCall));
-  model.weight_bytes = kWeights;
-  const Workbench workbench(*backend, model, kPools, kRing, 1);
-  EXPECT_TRUE(workbench.keeps_kv(kCall, 4 * kCall));
-  EXPECT_FALSE(workbench.keeps_kv(kCall, 16 * kCall));  // so many spans are no longer in the pool
-  EXPECT_EQ(workbench.NumKv(kCall), 16 + 3);
-  std::set<const std::byte*> places;
-  for (std::int64_t variant = 0; variant < 100; ++variant)
-    places.insert(workbench.Kv(variant, kCall, 4 * kCall));
-  EXPECT_EQ(places.size(), 19U);
-  EXPECT_EQ(*places.rbegin() - *places.begin(), 18 * 4 * kCall);
-  EXPECT_EQ(workbench.Kv(19, kCall, 4 * kCall), workbench.Kv(0, kCall, 4 * kCall));
-}
-
 class DecodeRecorder : public FaultyBackend {
  public:
   DecodeRecorder() : FaultyBackend(MakeBackend(""), "") {}
-  void DecodeAttention(const kernels::DecodeParams& params) override { calls.push_back(params); }
+  void DecodeAttention(const kernels::DecodeParams& params) override {
+    blocks.push_back(params.blocks);
+  }
+  void Gemm(const kernels::GemmParams& params) override {
+    weights.push_back(params.w);
+    weight_bytes += params.n * params.k * 4;
+  }
 
-  std::vector<kernels::DecodeParams> calls;
+  std::vector<const void*> blocks, weights;
+  std::int64_t weight_bytes = 0;
 };
 
-TEST(OperationsTest, BeforeASampleTheLaneReadsAsMuchKvAsAForwardPassReads) {
+TEST(OperationsTest, AttentionOfDecodesMeetsItsKvAsInAModel) {
+  constexpr std::int64_t kTokens = 4096;  // 4 MiB a call
   DecodeRecorder backend;
   ModelShape model = SmallModel(kernels::ElementType::kFloat32);
-  model.num_layers = 2;
-  constexpr std::int64_t kTokens = 64;
-  model.weight_bytes = 4 * kTokens * model.kv_token_bytes();
+  Workbench endless(backend, model, kPools, kRing, 1);
+  EXPECT_FALSE(MakeDecode(endless, false, 1, kTokens).settle);
+  model.num_layers = 3;
+  model.weight_bytes = std::int64_t{1} << 20;
   Workbench workbench(backend, model, kPools, kRing, 1);
-  for (const bool sparse : {false, true}) {
-    const Call call = MakeDecode(workbench, sparse, 1, kTokens);
-    ASSERT_TRUE(call.settle);
-    backend.calls.clear();
-    call.settle(50);
-    std::set<const void*> places;
-    for (const kernels::DecodeParams& decode : backend.calls) places.insert(decode.blocks);
-    EXPECT_EQ(backend.calls.size(), 6U) << sparse;
-    EXPECT_EQ(places.size(), 6U) << sparse;
-    call.enqueue(50);
-    EXPECT_EQ(backend.calls.back().blocks, backend.calls.front().blocks);
+  const Call call = MakeDecode(workbench, false, 1, kTokens);
+  ASSERT_TRUE(call.settle);
+  for (const std::int64_t variant : {7, 50}) {
+    backend.blocks.clear();
+    backend.weights.clear();
+    backend.weight_bytes = 0;
+    call.settle(variant);
+    EXPECT_EQ(std::set(backend.blocks.begin(), backend.blocks.end()).size(), 3U);
+    EXPECT_GE(backend.weight_bytes, model.weight_bytes);
+    // Hardly one twice: the last may be cut off.
+    EXPECT_GE(std::set(backend.weights.begin(), backend.weights.end()).size() + 1,
+              backend.weights.size());
+    // What was read first comes first, and each sample meets the same.
+    for (std::int64_t i = 0; i < 3; ++i) call.enqueue(variant + i);
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(backend.blocks[3 + i], backend.blocks[i]);
+    call.enqueue(0);
+    EXPECT_NE(std::count(backend.blocks.begin(), backend.blocks.begin() + 3, backend.blocks.back()),
+              0);
   }
+}
+
+TEST(OperationsTest, ShortCallsInARowHaveKvOfTheirOwn) {
+  DecodeRecorder backend;
+  ModelShape model = SmallModel(kernels::ElementType::kFloat32);
+  model.weight_bytes = std::int64_t{1} << 20;
+  Workbench workbench(backend, model, kPools, kRing, 1);
+  const Call call = MakeDecode(workbench, false, 1, 128);  // 128 KiB
+  for (std::int64_t i = 0; i < 16; ++i) call.enqueue(i);
+  EXPECT_EQ(std::set(backend.blocks.begin(), backend.blocks.end()).size(), 16U);
 }
 
 class GemmRecorder : public FaultyBackend {

@@ -20,6 +20,8 @@ using kernels::Lane;
 
 // KV of calls that last long enough for a clock; of shorter ones several are timed in a row, and
 // each has a place of its own.
+constexpr std::int64_t kSelectedAmong = 4;  // times as many blocks
+constexpr std::int64_t kNewPart = 5;        // of the selected blocks a fifth is new in each step
 constexpr std::int64_t kShortCall = std::int64_t{2} << 20;
 constexpr std::byte kNan{0xff};  // all bits set: a NaN in fp32 and in bf16
 
@@ -51,9 +53,10 @@ KeysValues DownloadBlocks(Workbench& workbench, const std::byte* blocks, const s
   return kv;
 }
 
-// Slots of all rows of a call, and the pool that they point into.
+// Slots of all rows of a call, and the pool that they point into. In random order there are more
+// of them, so that a call may begin at a later one.
 struct BlockList {
-  std::vector<std::int32_t> slots;  // [rows, blocks_per_row]
+  std::vector<std::int32_t> slots;  // [rows, blocks_per_row], and more
   std::shared_ptr<Buffer> device;
   std::int64_t pool_bytes = 0;
 };
@@ -66,7 +69,6 @@ std::shared_ptr<BlockList> ListBlocks(Workbench& workbench, std::int64_t rows,
   const std::int64_t places = std::min(workbench.input_bytes() / block, spread * count);
   SPARSESERVE_CHECK(places >= count, "the blocks of a call fit into the pool");
   list->slots = Permutation(places, workbench.seed());
-  list->slots.resize(static_cast<std::size_t>(count));
   const std::int64_t heads = workbench.model().kv_heads;
   for (std::int64_t i = 0; spread == 1 && i < count; ++i) {
     const std::int64_t row = i / blocks_per_row, of_row = i % blocks_per_row;
@@ -147,7 +149,7 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
   const std::int64_t blocks = tokens / model.layout.block_tokens;
   const std::int64_t queries_bytes = requests * model.query_width() * model.element_bytes();
   const std::int64_t kv_bytes = rows * blocks * model.layout.BlockBytes().value();
-  const auto list = ListBlocks(workbench, rows, blocks, sparse ? 4 : 1);
+  const auto list = ListBlocks(workbench, rows, blocks, sparse ? kSelectedAmong : 1);
   const std::vector<std::int32_t> counts(static_cast<std::size_t>(rows),
                                          static_cast<std::int32_t>(blocks));
   const std::vector<std::int32_t> last(counts.size(), model.layout.block_tokens);
@@ -186,11 +188,16 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
     // As in a model, the KV of its layers and then all weights, again and again: what a cache keeps
     // of them depends on what it has kept before.
     const std::int64_t places = std::max(model.num_layers, CeilDiv(kShortCall, kv_bytes));
-    call.enqueue = [enqueue = call.enqueue, places](std::int64_t variant) {
-      enqueue(variant % places);
+    const std::int64_t count = rows * blocks, spare = std::ssize(list->slots) - count;
+    call.enqueue = [&workbench, list, params, places, count, spare](std::int64_t variant) {
+      kernels::DecodeParams decode = params(variant % places);
+      const std::int64_t step = variant / places;
+      decode.slots += step * CeilDiv(count, kNewPart) % (spare + 1);
+      workbench.backend().DecodeAttention(decode);
     };
     call.settle = [&workbench, enqueue = call.enqueue, places](std::int64_t variant) {
-      for (std::int64_t i = 0; i < places; ++i) enqueue(variant + i);
+      for (std::int64_t i = std::max<std::int64_t>(variant - places, 0); i < variant; ++i)
+        enqueue(i);
       ReadWeights(workbench);
     };
   }

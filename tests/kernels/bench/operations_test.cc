@@ -81,6 +81,7 @@ class DecodeRecorder : public FaultyBackend {
   DecodeRecorder() : FaultyBackend(MakeBackend(""), "") {}
   void DecodeAttention(const kernels::DecodeParams& params) override {
     blocks.push_back(params.blocks);
+    slots.push_back(params.slots);
   }
   void Gemm(const kernels::GemmParams& params) override {
     weights.push_back(params.w);
@@ -88,6 +89,7 @@ class DecodeRecorder : public FaultyBackend {
   }
 
   std::vector<const void*> blocks, weights;
+  std::vector<const std::int32_t*> slots;
   std::int64_t weight_bytes = 0;
 };
 
@@ -112,13 +114,41 @@ TEST(OperationsTest, AttentionOfDecodesMeetsItsKvAsInAModel) {
     // Hardly one twice: the last may be cut off.
     EXPECT_GE(std::set(backend.weights.begin(), backend.weights.end()).size() + 1,
               backend.weights.size());
-    // What was read first comes first, and each sample meets the same.
+    // What was read first comes first.
     for (std::int64_t i = 0; i < 3; ++i) call.enqueue(variant + i);
     for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(backend.blocks[3 + i], backend.blocks[i]);
+    // And in the end it is the same in all samples.
     call.enqueue(0);
     EXPECT_NE(std::count(backend.blocks.begin(), backend.blocks.begin() + 3, backend.blocks.back()),
               0);
   }
+}
+
+TEST(OperationsTest, AFifthOfTheSelectedBlocksIsNewInEachStep) {
+  constexpr std::int64_t kTokens = 1024;
+  DecodeRecorder backend;
+  ModelShape model = SmallModel(kernels::ElementType::kFloat32);
+  model.num_layers = 4;
+  model.weight_bytes = std::int64_t{1} << 20;
+  Workbench workbench(backend, model, kPools, kRing, 1);
+  const std::int64_t count = kTokens / model.layout.block_tokens * model.kv_heads;
+  const Call call = MakeDecode(workbench, true, 1, kTokens);
+  call.settle(12);
+  call.enqueue(12);
+  ASSERT_EQ(backend.slots.size(), 5U);
+  EXPECT_EQ(backend.slots.back() - backend.slots.front(), (count + 4) / 5);
+  // However often: the list is not left.
+  const auto* first = backend.slots.front();
+  for (std::int64_t step = 0; step < 100; ++step) {
+    call.enqueue(4 * step);
+    EXPECT_LE(std::abs(backend.slots.back() - first), 3 * count);
+  }
+  // Of full attention all blocks stay.
+  const Call full = MakeDecode(workbench, false, 1, kTokens);
+  backend.slots.clear();
+  full.settle(12);
+  full.enqueue(12);
+  EXPECT_EQ(backend.slots.back(), backend.slots.front());
 }
 
 TEST(OperationsTest, ShortCallsInARowHaveKvOfTheirOwn) {

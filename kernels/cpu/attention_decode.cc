@@ -27,12 +27,14 @@ void AttendRow(const DecodeParams& params, std::int64_t row) {
            params.scale, rows);
   }
   const std::int32_t num_blocks = params.row_blocks[row];
-  const auto keys_of = [&](std::int32_t i) {
-    return blocks + std::int64_t{2} * slots[i] * block_tokens * head_dim;
-  };
+  const std::int64_t block_elements = std::int64_t{2} * block_tokens * head_dim;
+  const std::int64_t ahead = BlocksAhead<T>(block_elements);
+  const auto keys_of = [&](std::int64_t i) { return blocks + slots[i] * block_elements; };
   for (std::int32_t i = 0; i < num_blocks; ++i) {
     if (slots[i] < 0) continue;
     const int num_tokens = i + 1 < num_blocks ? block_tokens : params.last_tokens[row];
+    if (i + ahead < num_blocks && slots[i + ahead] >= 0)
+      Prefetch<CacheLevel::kL2>(keys_of(i + ahead), block_elements);
     const T* const next_block = keys_of(i + 1 < num_blocks && slots[i + 1] >= 0 ? i + 1 : i);
     for (int first = 0; first < num_tokens; first += kTileTokens) {
       const int rest = num_tokens - first;

@@ -48,16 +48,22 @@ void Attend(const PrefillParams& params, const QueryTile& tile) {
   const std::int64_t last_position = params.query_begin + tile.end - 1;
   const std::int64_t key_end =
       last_position + 1 < params.key_end ? last_position + 1 : params.key_end;
+  const std::int64_t block_elements = 2 * block_tokens * head_dim;
+  const std::int64_t tokens_ahead = BlocksAhead<T>(block_elements) * block_tokens;
+  const auto keys_of = [&](std::int64_t token) {
+    return static_cast<const T*>(params.blocks) + slots[token / block_tokens] * block_elements;
+  };
   for (std::int64_t token = params.key_begin; token < key_end;) {
     const std::int64_t in_block = token % block_tokens;
     std::int64_t count = block_tokens - in_block;
     if (count > kTileTokens) count = kTileTokens;
     if (count > key_end - token) count = key_end - token;
     const int num_tokens = static_cast<int>(count);
-    const std::int32_t slot = slots[token / block_tokens];
-    SPARSESERVE_CHECK(slot >= 0, "prefill needs every block of its key range");
-    const T* const keys =
-        static_cast<const T*>(params.blocks) + (2 * slot * block_tokens + in_block) * head_dim;
+    SPARSESERVE_CHECK(slots[token / block_tokens] >= 0,
+                      "prefill needs every block of its key range");
+    if (in_block == 0 && token + tokens_ahead < key_end)
+      Prefetch<CacheLevel::kL2>(keys_of(token + tokens_ahead), block_elements);
+    const T* const keys = keys_of(token) + in_block * head_dim;
     const T* const values = keys + block_tokens * head_dim;
     AttendTile<kHeadDim>(
         AsFloats(keys, num_tokens * head_dim, key_buffer),

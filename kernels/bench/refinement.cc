@@ -7,6 +7,11 @@
 namespace sparseserve::bench {
 namespace {
 
+// Between values whose ratio is less only a cliff is looked for, over which times differ by the
+// second factor or more: where times jitter, splits would pile up.
+constexpr double kNarrow = 1.1;
+constexpr double kCliff = 1.5;
+
 double Real(std::int64_t value) { return static_cast<double>(value); }
 
 // A value that may be zero, as a logarithm that is finite.
@@ -26,6 +31,14 @@ double Misprediction(const std::vector<std::int64_t>& lines, std::size_t i,
   return worst;
 }
 
+bool IsCliff(std::int64_t line, std::int64_t next, const std::vector<std::int64_t>& across,
+             const TimeAt& time) {
+  return std::any_of(across.begin(), across.end(), [&](std::int64_t other) {
+    const double ratio = time(line, other) / time(next, other);
+    return std::max(ratio, 1 / ratio) >= kCliff;
+  });
+}
+
 // The best split of one axis; `time` takes (this axis, the other one).
 std::optional<Split> SplitAxis(const std::vector<std::int64_t>& lines, const Axis& axis,
                                const std::vector<std::int64_t>& across, const TimeAt& time,
@@ -41,6 +54,7 @@ std::optional<Split> SplitAxis(const std::vector<std::int64_t>& lines, const Axi
     const double worst = std::max(error[i], error[i + 1]);
     if (worst < tolerance) continue;
     const double width = LogOf(lines[i + 1]) - LogOf(lines[i]);
+    if (width < std::log(kNarrow) && !IsCliff(lines[i], lines[i + 1], across, time)) continue;
     const std::int64_t middle = axis.Snap(std::exp((LogOf(lines[i]) + LogOf(lines[i + 1])) / 2));
     if (middle <= lines[i] || middle >= lines[i + 1]) continue;
     if (!best || worst > best->error || (worst == best->error && width > best_width)) {

@@ -44,7 +44,8 @@ struct Split {
   double error = 0;        // relative misprediction that asks for it
 };
 
-// Nothing where no line is mispredicted by more than `tolerance`, or no value lies between. An axis
+// Nothing where no line is mispredicted by more than `tolerance`, or no value lies between. Values
+// within a tenth of each other are split at a cliff only. An axis
 // with two lines has none to predict: it is split once, with an error of `tolerance`.
 std::optional<Split> ChooseSplit(const Rectangle& rectangle, const Axis& x_axis, const Axis& y_axis,
                                  const TimeAt& time, double tolerance);

@@ -128,5 +128,21 @@ TEST(RefinementTest, NeverRefinesAnAxisOfChoices) {
   EXPECT_FALSE(ChooseSplit(rectangle, kItems, kinds, time, 0.02));
 }
 
+// However long it goes on, jitter does not draw all lines to one place.
+TEST(RefinementTest, JitterIsNotRefinedToTheBottom) {
+  const auto jitter = [](std::int64_t items, std::int64_t bytes) {
+    const std::int64_t hash = (items * 7919 + bytes) * 2654435761 % 1000;
+    return LinearTime(items, bytes) * (1 + 0.3 * static_cast<double>(hash) / 1000);
+  };
+  Rectangle rectangle = Coarse(3);
+  while (const auto split = ChooseSplit(rectangle, kItems, kBytes, jitter, 0.02))
+    Insert(rectangle, *split);
+  for (const auto* lines : {&rectangle.x, &rectangle.y}) {
+    for (std::size_t i = 1; i < lines->size(); ++i)
+      EXPECT_GT(static_cast<double>((*lines)[i]) / static_cast<double>((*lines)[i - 1]),
+                1.03);  // half of 1.1, snapped
+  }
+}
+
 }  // namespace
 }  // namespace sparseserve::bench

@@ -4,6 +4,7 @@
 // ones.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -18,10 +19,10 @@ using calibration::Work;
 using kernels::Buffer;
 using kernels::Lane;
 
-// KV of calls that last long enough for a clock; of shorter ones several are timed in a row, and
-// each has a place of its own.
 constexpr std::int64_t kSelectedAmong = 4;  // times as many blocks
 constexpr std::int64_t kNewPart = 5;        // of the selected blocks a fifth is new in each step
+// KV of calls that last long enough for a clock; of shorter ones several are timed in a row, and
+// each has a place of its own.
 constexpr std::int64_t kShortCall = std::int64_t{2} << 20;
 constexpr std::byte kNan{0xff};  // all bits set: a NaN in fp32 and in bf16
 
@@ -78,6 +79,29 @@ std::shared_ptr<BlockList> ListBlocks(Workbench& workbench, std::int64_t rows,
   list->device = Share(workbench.Upload(list->slots));
   list->pool_bytes = places * block;
   return list;
+}
+
+// Has `call`, attention over `count` of the listed blocks, meet its KV as in a model: that of all
+// layers and then all weights, again and again, since what a cache keeps of them depends on what it
+// has kept before.
+void RepeatAsInAModel(Workbench& workbench, const BlockList& list, std::int64_t count,
+                      std::function<kernels::DecodeParams(std::int64_t variant)> params,
+                      Call& call) {
+  const ModelShape& model = workbench.model();
+  const std::int64_t kv_bytes = count * model.layout.BlockBytes().value();
+  const std::int64_t places = std::max(model.num_layers, CeilDiv(kShortCall, kv_bytes));
+  const std::int64_t spare = std::ssize(list.slots) - count;
+  call.enqueue = [&workbench, params = std::move(params), places, count,
+                  spare](std::int64_t variant) {
+    kernels::DecodeParams decode = params(variant % places);
+    const std::int64_t step = variant / places;
+    decode.slots += step * CeilDiv(count, kNewPart) % (spare + 1);
+    workbench.backend().DecodeAttention(decode);
+  };
+  call.settle = [&workbench, enqueue = call.enqueue, places](std::int64_t variant) {
+    for (std::int64_t i = std::max<std::int64_t>(variant - places, 0); i < variant; ++i) enqueue(i);
+    ReadWeights(workbench);
+  };
 }
 
 Call MakeMerge(Workbench& workbench, std::int64_t rows) {
@@ -148,7 +172,6 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
   const std::int64_t rows = requests * model.kv_heads;
   const std::int64_t blocks = tokens / model.layout.block_tokens;
   const std::int64_t queries_bytes = requests * model.query_width() * model.element_bytes();
-  const std::int64_t kv_bytes = rows * blocks * model.layout.BlockBytes().value();
   const auto list = ListBlocks(workbench, rows, blocks, sparse ? kSelectedAmong : 1);
   const std::vector<std::int32_t> counts(static_cast<std::size_t>(rows),
                                          static_cast<std::int32_t>(blocks));
@@ -184,23 +207,7 @@ Call MakeDecode(Workbench& workbench, bool sparse, std::int64_t requests, std::i
   call.enqueue = [&workbench, params](std::int64_t variant) {
     workbench.backend().DecodeAttention(params(variant));
   };
-  if (workbench.keeps_weights()) {
-    // As in a model, the KV of its layers and then all weights, again and again: what a cache keeps
-    // of them depends on what it has kept before.
-    const std::int64_t places = std::max(model.num_layers, CeilDiv(kShortCall, kv_bytes));
-    const std::int64_t count = rows * blocks, spare = std::ssize(list->slots) - count;
-    call.enqueue = [&workbench, list, params, places, count, spare](std::int64_t variant) {
-      kernels::DecodeParams decode = params(variant % places);
-      const std::int64_t step = variant / places;
-      decode.slots += step * CeilDiv(count, kNewPart) % (spare + 1);
-      workbench.backend().DecodeAttention(decode);
-    };
-    call.settle = [&workbench, enqueue = call.enqueue, places](std::int64_t variant) {
-      for (std::int64_t i = std::max<std::int64_t>(variant - places, 0); i < variant; ++i)
-        enqueue(i);
-      ReadWeights(workbench);
-    };
-  }
+  if (workbench.keeps_weights()) RepeatAsInAModel(workbench, *list, rows * blocks, params, call);
   call.check = [&workbench, &model, list, params, rows, blocks, tokens, queries_bytes,
                 name = call.operation] {
     const kernels::DecodeParams decode = params(0);

@@ -151,7 +151,7 @@ Points InRectangle(const Points& points, const Grid& grid) {
   return inside;
 }
 
-// The grid on the points without making it monotone, so that a row can be left out first.
+// The grid on the points as measured, not made monotone.
 Grid RawGrid(const Points& points) {
   Cells cells = AverageCells(points);
   const std::size_t measured = cells.size();
@@ -300,8 +300,8 @@ Grid FitGrid(const Points& points) {
 }
 
 std::optional<CrossValidation> CrossValidate(const Points& points) {
-  // Not made monotone: one call of a microsecond that took two would move all cells around it, and
-  // the grid would be judged by that.
+  // As measured: made monotone, one call of a microsecond that took two would move all cells around
+  // it, and the grid would be judged by that.
   const Grid grid = RawGrid(points);
   if (grid.empty()) return std::nullopt;
   const Points inside = InRectangle(points, grid);

@@ -26,6 +26,7 @@ CostModel::CostModel(const llm::Architecture& model, const hardware::Machine& ma
   builder.CheckConfig();
   builder.BuildCompute();
   builder.BuildLayers();
+  builder.BuildElementwise();
   builder.BuildAttention();
   builder.BuildTransfers();
   builder.BuildHost();

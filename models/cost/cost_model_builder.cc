@@ -214,24 +214,29 @@ void CostModel::Builder::BuildLayers() {
   cost_.mlp_[0] = BuildMlp(0);
   if (two_kinds) cost_.mlp_[1] = BuildMlp(dense_layers);
 
-  if (const Curve* curve = FindCurve("elementwise")) {
-    cost_.elementwise_ = Operation(*curve, Limits());
-    // As the bench counts: two norms, rotation with a copy of keys and values to save, activation.
-    const double queries = Real(model.num_q_heads * model.head_dim);
-    const double keys_values = Real(2 * model.num_kv_heads * model.head_dim);
-    const double inner = Real(model.moe.num_experts > 0 ? model.moe.expert_intermediate_size
-                                                        : model.intermediate_size);
-    cost_.layer_elementwise_item_ = Bytes(static_cast<std::int64_t>(
-        activation_bytes_ * (4 * hidden + (2 * queries + 3 * keys_values + 3 * inner) / tp)));
-    cost_.layer_elementwise_bytes_ = cost_.projection_.elementwise_bytes_per_token +
-                                     activation_bytes_ * (4 * hidden + 3 * inner / tp);
-  }
-
   // Sampling: logits become fp32 (one element read, 4 B written) and are read once more.
   const double vocab = Real(model.vocab_size) / tp;
   cost_.head_ = {HeadFlopsPerToken(model).value() / tp, Real(HeadWeightBytes(model)) / tp,
                  activation_bytes_ * (hidden + vocab),
                  activation_bytes_ * 4 * hidden + (activation_bytes_ + 8) * vocab, kHeadKernels};
+}
+
+void CostModel::Builder::BuildElementwise() {
+  const Curve* curve = FindCurve("elementwise");
+  if (curve == nullptr) return;
+  const llm::Architecture& model = cost_.model_;
+  const double tp = Real(config_.tensor_parallel);
+  const double hidden = Real(model.hidden_size);
+  const double queries = Real(model.num_q_heads * model.head_dim);
+  const double keys_values = Real(2 * model.num_kv_heads * model.head_dim);
+  const double inner = Real(model.moe.num_experts > 0 ? model.moe.expert_intermediate_size
+                                                      : model.intermediate_size);
+  cost_.elementwise_ = Operation(*curve, Limits());
+  // As the bench counts: two norms, rotation with a copy of keys and values to save, activation.
+  cost_.layer_elementwise_item_ = Bytes(static_cast<std::int64_t>(
+      activation_bytes_ * (4 * hidden + (2 * queries + 3 * keys_values + 3 * inner) / tp)));
+  cost_.layer_elementwise_bytes_ = cost_.projection_.elementwise_bytes_per_token +
+                                   activation_bytes_ * (4 * hidden + 3 * inner / tp);
 }
 
 void CostModel::Builder::BuildAttention() {

@@ -22,6 +22,7 @@ class CostModel::Builder {
   void CheckConfig() const;
   void BuildCompute();
   void BuildLayers();
+  void BuildElementwise();  // after the layers
   void BuildAttention();
   void BuildTransfers();
   void BuildHost();

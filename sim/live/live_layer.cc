@@ -139,7 +139,8 @@ void LiveExecutor::RunLayer(std::int64_t layer) {
   EventPtr scored;
   if (batch_.num_choosing > 0 && sparse(layer)) ScoreAndChoose(layer);
   clock_.Mark(Part::kSelect, "select", layer);
-  // Waking the host, which sleeps until now, takes the lane some 8 us and belongs to what it waits.
+  // After the mark: waking the host takes the lane some 8 us, which are the host's and not of the
+  // choice.
   if (!batch_.decodes.empty()) scored = backend_.Record(Lane::kCompute);
   if (prefills) AttendPrefills(layer);
   if (!batch_.decodes.empty()) AttendDecodes(layer, scored, SelectAndLoad(layer, scored));

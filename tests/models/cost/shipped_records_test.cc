@@ -10,6 +10,7 @@
 #include "models/cost/cost_model.h"
 #include "sim/config/calibration_loader.h"
 #include "sim/config/machine_loader.h"
+#include "sim/config/model_loader.h"
 #include "tests/models/cost/cost_fixtures.h"
 
 namespace sparseserve::cost {
@@ -71,12 +72,26 @@ TEST(ShippedRecords, TheMeasuredRecordIsWithinTenPercentOnPointsHeldOut) {
   ASSERT_TRUE(record.provenance.has_value());
   for (const std::string name :
        {"h2d.memcpy", "h2d.flash", "d2h.memcpy", "d2h.direct", "d2h.flash", "cpu.scatter", "gemm",
-        "attention.prefill", "attention.decode_full", "attention.decode_sparse", "score", "topk"}) {
+        "attention.prefill", "attention.decode_full", "attention.decode_sparse", "score", "topk",
+        "elementwise"}) {
     const calibration::Curve& curve = record.operations.at(name);
     EXPECT_EQ(ExplainFault(curve), "") << name;
     EXPECT_EQ(curve.source.kind, calibration::Kind::kMeasured) << name;
     ASSERT_TRUE(curve.holdout_error.has_value()) << name;
     EXPECT_LE(curve.holdout_error->median, 0.1) << name;
+  }
+}
+
+// The bench and the cost model count the work of a layer alike: of the model that was measured, no
+// batch of its range lies beside a curve.
+TEST(ShippedRecords, TheMeasuredModelLiesWithinItsCurves) {
+  const hardware::Machine machine = config::LoadMachine("models/hardware/configs/cpu-2core.yaml");
+  const llm::Architecture model = config::LoadModel("models/llm/configs/small-live.yaml");
+  const CostModel cost(model, machine, Shipped(kMeasured), {});
+  for (const std::int64_t tokens : {1, 8, 512}) {
+    EXPECT_FALSE(cost.Projection(Tokens(tokens)).extrapolated) << tokens;
+    EXPECT_FALSE(cost.OutputAndMlp(0, Tokens(tokens)).extrapolated) << tokens;
+    EXPECT_FALSE(cost.Head(Tokens(tokens)).extrapolated) << tokens;
   }
 }
 

@@ -13,14 +13,22 @@ namespace sparseserve::selection {
 // before every layer was asked is not recorded.
 class RecordingModel : public SelectionModel {
  public:
-  RecordingModel(SelectionModel& model, SelectionTraceWriter& writer, std::int64_t num_layers)
-      : model_(model), writer_(writer), num_layers_(num_layers) {}
+  // When a step is encoded: with its last layer, or by WriteSteps(). Who asks against the clock
+  // tells when, at the latest before the request's next step or end.
+  enum class Writes : std::uint8_t { kAtOnce, kWhenTold };
+
+  RecordingModel(SelectionModel& model, SelectionTraceWriter& writer, std::int64_t num_layers,
+                 Writes writes = Writes::kAtOnce)
+      : model_(model), writer_(writer), num_layers_(num_layers), writes_(writes) {}
 
   void BeginRequest(RequestIndex request, std::uint64_t request_key,
                     std::int64_t prompt_blocks) override;
   void Step(RequestIndex request, std::int64_t layer, std::int64_t context_blocks,
             SelectionDelta& delta) override;
   void EndRequest(RequestIndex request) override;
+
+  // Writes the steps that are complete and not written.
+  void WriteSteps();
 
  private:
   struct Active {
@@ -33,7 +41,9 @@ class RecordingModel : public SelectionModel {
   SelectionModel& model_;
   SelectionTraceWriter& writer_;
   std::int64_t num_layers_;
-  std::vector<Active> active_;  // by RequestIndex
+  Writes writes_;
+  std::vector<Active> active_;          // by RequestIndex
+  std::vector<RequestIndex> complete_;  // those with a step to write
 };
 
 }  // namespace sparseserve::selection

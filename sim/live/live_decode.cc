@@ -1,6 +1,6 @@
 // The decodes of one layer: what they select, what is loaded for it, what they attend to.
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 #include "sim/core/check.h"
 #include "sim/live/live_executor.h"
@@ -58,22 +58,21 @@ void LiveExecutor::CompareWithScores(RequestIndex index, std::int64_t layer,
   const std::size_t row = current_row_;
   const DecodeRow& decode = batch_.decodes[row];
   SPARSESERVE_CHECK(decode.request == index, "a choice for another request");
-  const BlockChoice& choice = At(index).choice[static_cast<std::size_t>(layer)];
   const std::int64_t heads = config_.geometry.heads;
-  std::vector<std::int32_t>& blocks = chosen_;
-  for (std::int64_t head = 0; head < heads; ++head) {
-    blocks.clear();
-    if (decode.chooses && sparse(layer)) {
-      const std::int32_t* top =
-          batch_.top_k + (static_cast<std::int64_t>(row) * heads + head) * batch_.k;
-      blocks.assign(top, top + batch_.k);
-      blocks.push_back(static_cast<std::int32_t>(decode.blocks - 1));
-    } else {
-      blocks.resize(static_cast<std::size_t>(decode.blocks));
-      std::iota(blocks.begin(), blocks.end(), 0);
+  const auto unit = [&](std::int64_t block, std::int64_t head) {
+    return static_cast<selection::Unit>(block * heads + head);
+  };
+  chosen_.Clear();
+  if (decode.chooses && sparse(layer)) {
+    const std::int32_t* top = batch_.top_k + static_cast<std::int64_t>(row) * heads * batch_.k;
+    for (std::int64_t head = 0; head < heads; ++head) {
+      for (std::int64_t i = 0; i < batch_.k; ++i) chosen_.Insert(unit(*top++, head));
+      chosen_.Insert(unit(decode.blocks - 1, head));
     }
-    choice.Compare(head, blocks, delta);
+  } else {
+    for (selection::Unit u = 0; u < unit(decode.blocks, 0); ++u) chosen_.Insert(u);
   }
+  At(index).choice[static_cast<std::size_t>(layer)].Compare(chosen_, delta);
 }
 
 // Returns the end of the load, null without one. `before`: what the compute lane did until now.
@@ -136,62 +135,69 @@ void LiveExecutor::StoreLate(std::int64_t layer) {
   clock_.Mark(Part::kCompute, "late store", layer);
 }
 
-void LiveExecutor::AttendDecodes(std::int64_t layer, const EventPtr& scored,
-                                 const EventPtr& loaded) {
+// Fills the tables of what the decodes attend to in this layer.
+void LiveExecutor::ListAttended(std::int64_t layer) {
   const std::int64_t heads = config_.geometry.heads;
   const bool choice = offloads() || config_.geometry.budget_blocks > 0;
-  std::int64_t longest = 0;
+  tables_.longest = tables_.units = 0;
+  tables_.row_blocks.clear();
+  tables_.last_tokens.clear();
   for (const DecodeRow& decode : batch_.decodes) {
-    const auto& chosen = At(decode.request).choice[static_cast<std::size_t>(layer)];
-    for (std::int64_t head = 0; head < heads; ++head)
-      longest = std::max(
-          longest, choice ? static_cast<std::int64_t>(chosen.blocks(head).size()) : decode.blocks);
-  }
-  std::vector<std::int32_t> slots, row_blocks, last_tokens;
-  for (const DecodeRow& decode : batch_.decodes) {
-    const auto& chosen = At(decode.request).choice[static_cast<std::size_t>(layer)];
+    const BlockChoice& chosen = At(decode.request).choice[static_cast<std::size_t>(layer)];
     for (std::int64_t head = 0; head < heads; ++head) {
-      const std::int64_t count =
-          choice ? static_cast<std::int64_t>(chosen.blocks(head).size()) : decode.blocks;
-      for (std::int64_t i = 0; i < longest; ++i) {
-        if (i >= count) {
-          slots.push_back(-1);
-          continue;
-        }
-        slots.push_back(SlotOf(decode.request, layer, head,
-                               choice ? chosen.blocks(head)[static_cast<std::size_t>(i)] : i));
-        SPARSESERVE_CHECK(slots.back() >= 0, "a selected block is not in HBM");
-      }
-      row_blocks.push_back(static_cast<std::int32_t>(count));
-      last_tokens.push_back(
+      const std::int64_t count = choice ? chosen.count(head) : decode.blocks;
+      tables_.longest = std::max(tables_.longest, count);
+      tables_.units += count;
+      tables_.row_blocks.push_back(static_cast<std::int32_t>(count));
+      tables_.last_tokens.push_back(
           static_cast<std::int32_t>((decode.context - 1) % layout_.block_tokens + 1));
     }
   }
-  const std::int32_t* slots_table = Upload(slots);
-  const std::int32_t* row_blocks_table = Upload(row_blocks);
-  const std::int32_t* last_tokens_table = Upload(last_tokens);
+  tables_.slots.assign(tables_.row_blocks.size() * static_cast<std::size_t>(tables_.longest), -1);
+  std::vector<std::int32_t*> next(static_cast<std::size_t>(heads));  // of each head's row
+  std::int32_t* row = tables_.slots.data();
+  for (const DecodeRow& decode : batch_.decodes) {
+    for (std::int32_t*& begin : next) begin = std::exchange(row, row + tables_.longest);
+    const auto attend = [&](std::int64_t block, std::int64_t head) {
+      const std::int32_t slot = SlotOf(decode.request, layer, head, block);
+      SPARSESERVE_CHECK(slot >= 0, "a selected block is not in HBM");
+      *next[static_cast<std::size_t>(head)]++ = slot;
+    };
+    if (choice) {
+      At(decode.request).choice[static_cast<std::size_t>(layer)].ForEach(attend);
+      continue;
+    }
+    for (std::int64_t block = 0; block < decode.blocks; ++block)
+      for (std::int64_t head = 0; head < heads; ++head) attend(block, head);
+  }
+}
+
+void LiveExecutor::AttendDecodes(std::int64_t layer, const EventPtr& scored,
+                                 const EventPtr& loaded) {
+  ListAttended(layer);
+  const std::int32_t* slots = Upload(tables_.slots);
+  const std::int32_t* row_blocks = Upload(tables_.row_blocks);
+  const std::int32_t* last_tokens = Upload(tables_.last_tokens);
   if (loaded != nullptr) backend_.Wait(Lane::kCompute, loaded);
   clock_.MarkWait(Part::kLoadStall, loaded, layer);
   if (batch_.num_choosing > 0 && sparse(layer) && batch_.pieces.empty()) {
-    std::int64_t units = 0;
-    for (const std::int32_t count : row_blocks) units += count;
-    host_waits_.push_back({units, scored,
+    host_waits_.push_back({tables_.units, scored,
                            loaded != nullptr ? clock_.last_transfer_begin() : nullptr,
                            clock_.last_mark()});
   }
   if (offloads()) StoreLate(layer);
   backend_.DecodeAttention({.layout = layout_,
                             .num_requests = static_cast<std::int64_t>(batch_.decodes.size()),
-                            .kv_heads = static_cast<std::int32_t>(heads),
+                            .kv_heads = static_cast<std::int32_t>(config_.geometry.heads),
                             .group = group_,
                             .scale = scale_,
                             .queries = queries_.data(),
                             .blocks = store_.hbm(),
-                            .slots = slots_table,
-                            .slots_stride = longest,
-                            .row_blocks = row_blocks_table,
-                            .last_tokens = last_tokens_table,
-                            .max_row_blocks = longest,
+                            .slots = slots,
+                            .slots_stride = tables_.longest,
+                            .row_blocks = row_blocks,
+                            .last_tokens = last_tokens,
+                            .max_row_blocks = tables_.longest,
                             .output = attended_.data(),
                             .lse = nullptr});
   clock_.Mark(Part::kDecodeAttention, serving::kDecodeAttentionSlice, layer);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/selection/recording_model.h"
 #include "sim/core/check.h"
 #include "sim/core/error.h"
 #include "sim/core/hash.h"
@@ -134,7 +133,8 @@ LiveExecutor::LiveExecutor(const LiveExecutorConfig& config, kernels::Backend& b
   scored_ = std::make_unique<ScoredSelection>(*this);
   chooser_ = replay != nullptr ? replay : scored_.get();
   if (record != nullptr) {
-    recording_ = std::make_unique<selection::RecordingModel>(*chooser_, *record, g.num_layers);
+    recording_ = std::make_unique<selection::RecordingModel>(
+        *chooser_, *record, g.num_layers, selection::RecordingModel::Writes::kWhenTold);
     chooser_ = recording_.get();
   }
   last_wall_ = Clock::now();
@@ -247,6 +247,7 @@ serving::IterationResult LiveExecutor::Execute(SimTime start, const IterationPla
         {static_cast<std::int64_t>(plan.decodes.size()), Seconds(before.count())});
   }
   SampleHost();
+  if (recording_ != nullptr) recording_->WriteSteps();
   for (std::size_t row = 0; row < batch_.decodes.size(); ++row)
     left_.generated[At(batch_.decodes[row].request).id].push_back(
         sampled_host_.As<std::int32_t>()[row]);

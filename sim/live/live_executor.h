@@ -35,6 +35,7 @@
 #include "kernels/backend.h"
 #include "kernels/speed_probe.h"
 #include "models/selection/policy.h"
+#include "models/selection/recording_model.h"
 #include "models/selection/selection_model.h"
 #include "models/selection/selection_trace.h"
 #include "sim/kvcache/kv_cache.h"
@@ -164,6 +165,7 @@ class LiveExecutor : public serving::Executor {
   void AttendPrefills(std::int64_t layer);
   kernels::EventPtr SelectAndLoad(std::int64_t layer, const kernels::EventPtr& before);
   void StoreLate(std::int64_t layer);
+  void ListAttended(std::int64_t layer);
   void AttendDecodes(std::int64_t layer, const kernels::EventPtr& scored,
                      const kernels::EventPtr& loaded);
   void WaitForOldestSave();
@@ -214,12 +216,13 @@ class LiveExecutor : public serving::Executor {
   LiveRecord& left_;
   kernels::SpeedProbe* probe_;
   std::unique_ptr<ScoredSelection> scored_;
-  std::unique_ptr<selection::SelectionModel> recording_;
+  std::unique_ptr<selection::RecordingModel> recording_;
   selection::SelectionModel* chooser_ = nullptr;
   LiveBatch batch_;
-  std::size_t current_row_ = 0;       // whose choice is asked for
-  std::vector<std::int32_t> chosen_;  // scratch of CompareWithScores
-  std::vector<std::int32_t> slots_;   // by (row, head), of the layer under way
+  std::size_t current_row_ = 0;      // whose choice is asked for
+  UnitSet chosen_;                   // scratch of CompareWithScores
+  std::vector<std::int32_t> slots_;  // by (row, head), of the layer under way
+  BlockTables tables_;               // likewise
   std::vector<kvcache::Load> loads_;
   selection::SelectionDelta delta_;
   serving::IterationWork work_;

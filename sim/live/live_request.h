@@ -49,6 +49,15 @@ struct PieceRows {
   std::int64_t count = 0;
 };
 
+// What the decodes of a layer attend to, in rows by (decode, KV head).
+struct BlockTables {
+  std::vector<std::int32_t> slots;        // [row, longest], -1 behind a row's last
+  std::vector<std::int32_t> row_blocks;   // slots of a row
+  std::vector<std::int32_t> last_tokens;  // tokens in the newest block of a row
+  std::int64_t longest = 0;
+  std::int64_t units = 0;  // of all rows
+};
+
 struct LiveBatch {
   std::vector<DecodeRow> decodes;       // those that choose first
   std::vector<std::size_t> plan_order;  // rows of `decodes` in the order of the plan

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <system_error>
 
@@ -94,6 +96,28 @@ TEST(SelectionTraceTest, ReplayRepeatsWhatALocalityModelDid) {
     ASSERT_EQ(delta.removed, deltas[place(step, r, layer)].removed) << step << " " << r;
   });
   EXPECT_EQ(replay.extrapolated_steps(), 0);
+}
+
+TEST(SelectionTraceTest, StepsThatAreWrittenWhenToldGiveTheSameFile) {
+  const auto record = [](const std::string& path, RecordingModel::Writes writes) {
+    LocalityModel locality(SelectionPolicy{}, {}, kGeometry.num_layers, kGeometry.heads);
+    SelectionTraceWriter writer(path, kGeometry);
+    RecordingModel recorder(locality, writer, kGeometry.num_layers, writes);
+    for (const RequestIndex request : {0, 1}) recorder.BeginRequest(request, 5 + request, 30);
+    for (int step = 0; step < 20; ++step) {
+      for (const RequestIndex request : {0, 1})
+        for (std::int64_t layer = 0; layer < kGeometry.num_layers; ++layer)
+          StepOf(recorder, request, layer, 30 + step / 8);
+      if (writes == RecordingModel::Writes::kWhenTold) recorder.WriteSteps();
+    }
+    for (const RequestIndex request : {0, 1}) recorder.EndRequest(request);
+    writer.Finish();
+    std::ifstream file(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string at_once = record(PathFor("at-once"), RecordingModel::Writes::kAtOnce);
+  EXPECT_GT(at_once.size(), 1000U);
+  EXPECT_EQ(record(PathFor("when-told"), RecordingModel::Writes::kWhenTold), at_once);
 }
 
 TEST(SelectionTraceTest, LongRecordingsSpanChunks) {

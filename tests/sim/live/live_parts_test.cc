@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <new>
+#include <set>
+#include <utility>
 
 #include "kernels/cpu/cpu_backend.h"
 #include "sim/core/rng.h"
@@ -11,21 +14,57 @@
 namespace sparseserve::live {
 namespace {
 
+// Two heads or three, beside a set of pairs; contexts grow over words of 64 units.
 TEST(BlockChoiceTest, ComparingAndApplyingGivesTheNewBlocks) {
-  RandomStream random(7, "blocks");
-  BlockChoice choice(3);
-  for (int step = 0; step < 200; ++step) {
-    selection::SelectionDelta delta;
-    std::vector<std::vector<std::int32_t>> wanted(3);
-    for (std::int64_t head = 0; head < 3; ++head) {
-      for (std::int32_t block = 0; block < 20; ++block)
-        if (random.Uniform() < 0.4) wanted[static_cast<std::size_t>(head)].push_back(block);
-      choice.Compare(head, wanted[static_cast<std::size_t>(head)], delta);
+  for (const std::int64_t heads : {2, 3}) {
+    RandomStream random(7, "blocks");
+    BlockChoice choice(heads);
+    std::set<std::pair<std::int64_t, std::int64_t>> before;  // block, head
+    for (std::int64_t step = 0; step < 200; ++step) {
+      std::set<std::pair<std::int64_t, std::int64_t>> wanted;
+      UnitSet units;
+      for (std::int64_t block = 0; block < 20 + step; ++block) {
+        for (std::int64_t head = 0; head < heads; ++head) {
+          if (random.Uniform() >= 0.4) continue;
+          wanted.emplace(block, head);
+          EXPECT_TRUE(units.Insert(static_cast<selection::Unit>(block * heads + head)));
+        }
+      }
+      selection::SelectionDelta delta, expected;
+      choice.Compare(units, delta);
+      const auto unit = [&](const auto& pair) {
+        return static_cast<selection::Unit>(pair.first * heads + pair.second);
+      };
+      for (const auto& pair : wanted)
+        if (!before.contains(pair)) expected.added.push_back(unit(pair));
+      for (const auto& pair : before)
+        if (!wanted.contains(pair)) expected.removed.push_back(unit(pair));
+      EXPECT_EQ(delta.added, expected.added);
+      EXPECT_EQ(delta.removed, expected.removed);
+
+      choice.Apply(delta);
+      std::vector<std::pair<std::int64_t, std::int64_t>> visited;
+      choice.ForEach([&](auto block, auto head) { visited.emplace_back(block, head); });
+      EXPECT_TRUE(std::equal(visited.begin(), visited.end(), wanted.begin(), wanted.end()));
+      for (std::int64_t head = 0; head < heads; ++head) {
+        EXPECT_EQ(choice.count(head), std::count_if(wanted.begin(), wanted.end(), [&](auto pair) {
+                    return pair.second == head;
+                  }));
+      }
+      before = wanted;
     }
-    choice.Apply(delta);
-    for (std::int64_t head = 0; head < 3; ++head)
-      EXPECT_EQ(choice.blocks(head), wanted[static_cast<std::size_t>(head)]);
   }
+}
+
+TEST(BlockChoiceDeathTest, NothingLeavesOrComesTwice) {
+  BlockChoice choice(2);
+  selection::SelectionDelta delta;
+  delta.added = {5};
+  choice.Apply(delta);
+  EXPECT_DEATH(choice.Apply(delta), "a block comes that was selected");
+  delta = {};
+  delta.removed = {700};
+  EXPECT_DEATH(choice.Apply(delta), "a block leaves that was not selected");
 }
 
 TEST(MetadataStoreTest, RunsNeverOverlapAndAllComesBack) {

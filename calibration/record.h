@@ -49,7 +49,7 @@ inline constexpr auto kEfficiencyNames = std::to_array<std::string_view>(
      "attention.prefill.memory", "attention.decode.compute", "attention.decode_full.memory",
      "attention.decode_sparse.memory", "score.memory", "allreduce.link"});
 inline constexpr auto kLatencyNames =
-    std::to_array<std::string_view>({"kernel", "handover", "probe"});
+    std::to_array<std::string_view>({"kernel", "handover", "save_handover", "probe"});
 inline constexpr auto kSlowdownNames = std::to_array<std::string_view>(
     {"h2d.memcpy", "h2d.batch", "h2d.flash", "h2d.bulk", "d2h.memcpy", "d2h.direct", "d2h.flash",
      "cold.h2d.memcpy", "cold.h2d.flash"});

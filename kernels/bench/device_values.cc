@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <thread>
 #include <utility>
@@ -13,7 +12,6 @@
 #include "kernels/bench/statistics.h"
 #include "kernels/stream_copy.h"
 #include "kernels/thread_pool.h"
-#include "sim/core/quantiles.h"
 
 namespace sparseserve::bench {
 namespace {
@@ -112,34 +110,6 @@ Seconds TimeLaunch(Workbench& workbench) {
   const EventPtr end = backend.Record(Lane::kCompute);
   end->Synchronize();
   return backend.Elapsed(begin, end) / Real(kLaunches);
-}
-
-// What a lone load takes beyond its share of many in a row: both lanes sleep, as they do between
-// two layers of a live run, the load wakes its lane and its end wakes the compute lane.
-Seconds TimeHandover(Workbench& workbench, Timer& timer, Seconds budget) {
-  constexpr std::int64_t kFewBlocks = 16;
-  constexpr std::chrono::microseconds kAsleep{300};
-  kernels::Backend& backend = workbench.backend();
-  const std::int64_t block = workbench.model().layout.BlockBytes().value();
-  const Call load = MakeLoad(workbench, LoadMethod::kGather, kFewBlocks, block);
-  load.check();
-  const std::int64_t num_calls = timer.ChooseNumCalls(load);
-  const Seconds deadline = Now() + budget;
-  std::vector<double> extra;
-  std::int64_t variant = 1;
-  while (extra.size() < 20 || (extra.size() < 2000 && Now() < deadline)) {
-    const Seconds in_a_row = timer.Sample(load, num_calls);
-    for (int i = 0; i < 10; ++i) {
-      std::this_thread::sleep_for(kAsleep);
-      const EventPtr begin = backend.Record(Lane::kH2d);
-      load.enqueue(variant++);
-      backend.Wait(Lane::kCompute, backend.Record(Lane::kH2d));
-      const EventPtr resumed = backend.Record(Lane::kCompute);
-      resumed->Synchronize();
-      extra.push_back((backend.Elapsed(begin, resumed) - in_a_row).value());
-    }
-  }
-  return Seconds(std::max(TrimmedMean(std::move(extra)), 0.0));
 }
 
 // The first call of a doubling size that takes at least a millisecond, or the largest.
@@ -241,7 +211,7 @@ std::vector<Transfer> MakeTransfers(Workbench& workbench) {
 
 Values MeasureCeilings(Workbench& workbench, Timer& timer, Seconds budget,
                        const std::function<bool(const std::string&)>& wanted) {
-  constexpr double kNumMeasured = 8;
+  constexpr double kNumMeasured = 7;
   const Seconds each = budget / kNumMeasured;
   Values values;
   const LinkCopies link(workbench);
@@ -286,12 +256,6 @@ Values MeasureCeilings(Workbench& workbench, Timer& timer, Seconds budget,
     values["latencies.kernel"] = {
         MedianOf(each, [&] { return TimeLaunch(workbench); }).value(),
         std::to_string(kLaunches) + " norms of 64 elements in a row, time of one"};
-  }
-  if (wanted("latencies.handover")) {
-    values["latencies.handover"] = {
-        TimeHandover(workbench, timer, each).value(),
-        "lone loads of 16 blocks by h2d.flash until the compute lane goes on, beyond what they "
-        "take in a row; mean without the slowest twentieth"};
   }
   if (wanted("counts.cpu.scatter.threads")) {
     values["counts.cpu.scatter.threads"] = {Real(threads), "configured"};

@@ -15,7 +15,7 @@ namespace sparseserve::bench {
 
 using Values = std::map<std::string, calibration::MeasuredValue>;
 
-// "ceilings.*", "latencies.kernel", "latencies.handover" and "counts.*": those
+// "ceilings.*", "latencies.kernel" and "counts.*": those
 // that `wanted` says.
 Values MeasureCeilings(Workbench& workbench, Timer& timer, Seconds budget,
                        const std::function<bool(const std::string&)>& wanted);

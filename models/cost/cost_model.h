@@ -91,8 +91,10 @@ class CostModel {
   // attention can where nothing is loaded.
   Estimate HostSelect(std::int64_t units) const;
   Estimate HostAttend(std::int64_t units) const;
-  // From the end of a load until compute goes on.
+  // What a load takes beyond its curve until compute goes on, since it is alone in its layer.
   Seconds handover() const { return handover_; }
+  // What handing a layer's save to its lane takes the compute lane.
+  Seconds save_handover() const { return save_handover_; }
 
   // What was used for each operation and where it comes from, for the result: "h2d.flash:
   // published, ...".
@@ -148,7 +150,7 @@ class CostModel {
 
   Operation gemm_, prefill_, decode_full_, decode_sparse_, score_, topk_, allreduce_, scatter_;
   Operation host_iteration_, host_select_, host_attend_;
-  Seconds handover_;
+  Seconds handover_, save_handover_;
   std::array<Operation, 2> load_;  // by method
   std::array<Operation, 3> save_;
   std::array<double, 2> load_slowdown_{};

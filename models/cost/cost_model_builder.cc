@@ -297,8 +297,12 @@ void CostModel::Builder::BuildHost() {
   build("host.iteration", cost_.host_iteration_);
   build("host.select", cost_.host_select_);
   build("host.attend", cost_.host_attend_);
-  if (record_.latencies.contains("handover"))
-    cost_.handover_ = Seconds(Get(record_.latencies, "latencies", "handover"));
+  const auto find = [&](const std::string& name, Seconds& latency) {
+    if (record_.latencies.contains(name))
+      latency = Seconds(Get(record_.latencies, "latencies", name));
+  };
+  find("handover", cost_.handover_);
+  find("save_handover", cost_.save_handover_);
 }
 
 void CostModel::Builder::BuildScatter() {

@@ -108,6 +108,7 @@ calibration::MeasurementSet MeasureThisMachine(const MeasureRequest& request) {
     run_host(1 - kHostShare);
     const std::vector<calibration::Measurement> points = host.points();
     set.points.insert(set.points.end(), points.begin(), points.end());
+    set.values.merge(host.values());
     return set;
   } catch (const kernels::BackendUnavailable& error) {
     throw InputError({{}, "--backend", error.what(), "", "measure on a machine that has it"});

@@ -48,6 +48,11 @@ llm::Architecture SmallModel(llm::Architecture model) {
   return model;
 }
 
+// Host work counts blocks, prefill counts tokens: small blocks keep the latter short.
+std::int64_t BlockTokens(const kernels::Backend& backend) {
+  return backend.name() == "cpu" ? 4 : 32;
+}
+
 // Everything fits into HBM, so that only what the selection changes is loaded.
 serving::SystemConfig SystemFor(const kernels::Backend& backend, const llm::Architecture& model,
                                 std::int64_t requests, std::int64_t budget_blocks) {
@@ -57,8 +62,7 @@ serving::SystemConfig SystemFor(const kernels::Backend& backend, const llm::Arch
                    .kv_home = serving::KvHome::kDram,
                    .prefill = scheduler::PrefillMode::kLayerSegmented};
   config.model = model;
-  // Host work counts blocks, prefill counts tokens: small blocks keep the latter short.
-  const std::int64_t block = backend.name() == "cpu" ? 4 : 32;
+  const std::int64_t block = BlockTokens(backend);
   const std::int64_t context = block * (budget_blocks * kBlocksPerChosen + kDecodeSteps);
   config.selection.block_tokens = Tokens(block);
   config.selection.budget_tokens = Tokens(block * budget_blocks);
@@ -92,6 +96,60 @@ HostSamples Serve(kernels::Backend& backend, const llm::Architecture& model, std
                  serving::RunOptions())
       .left.host;
 }
+
+// What a load of so many units takes where loads follow one another, as in its curve: the line
+// through a load of one and a load of kMany, from memory that no cache holds.
+class LoadsInARow {
+ public:
+  LoadsInARow(kernels::Backend& backend, Bytes block) : backend_(backend), block_(block) {
+    one_ = Time(1);
+    each_ = (Time(kMany) - one_) / static_cast<double>(kMany - 1);
+  }
+  Seconds Time(const HostSample& load) const {
+    return one_ + each_ * static_cast<double>(load.items - 1);
+  }
+
+ private:
+  static constexpr std::int64_t kMany = 32;
+  static constexpr std::int64_t kInARow = 32;
+  static constexpr int kSamples = 15;
+  static constexpr std::int64_t kMemory = std::int64_t{64} << 20;
+  static constexpr std::int64_t kStride = 7919;  // a prime: the next place is never near
+
+  Seconds Time(std::int64_t count) {
+    const std::int64_t places = kMemory / block_.value();
+    const kernels::Buffer table =
+        backend_.AllocateHost(Bytes(kInARow * count * std::int64_t{sizeof(kernels::BlockMove)}));
+    std::vector<float> times;
+    for (int sample = 0; sample < kSamples; ++sample) {
+      kernels::BlockMove* moves = table.As<kernels::BlockMove>();
+      for (std::int64_t i = 0; i < kInARow * count; ++i) {
+        const auto place = static_cast<std::int32_t>(next_++ * kStride % places);
+        moves[i] = {place, static_cast<std::int32_t>(places) - 1 - place};
+      }
+      const kernels::EventPtr begin = backend_.Record(kernels::Lane::kH2d);
+      for (std::int64_t call = 0; call < kInARow; ++call, moves += count) {
+        backend_.Load(kernels::Lane::kH2d, kernels::LoadMethod::kGather,
+                      {.dram = dram_.data(),
+                       .hbm = hbm_.data(),
+                       .block_bytes = block_.value(),
+                       .moves = moves,
+                       .num_moves = count});
+      }
+      const kernels::EventPtr end = backend_.Record(kernels::Lane::kH2d);
+      end->Synchronize();
+      times.push_back(static_cast<float>(backend_.Elapsed(begin, end).value() / kInARow));
+    }
+    return Seconds(Quantile(times, 0.5));
+  }
+
+  kernels::Backend& backend_;
+  const Bytes block_;
+  const kernels::Buffer dram_ = backend_.AllocateHost(Bytes(kMemory));
+  const kernels::Buffer hbm_ = backend_.AllocateDevice(Bytes(kMemory));
+  std::int64_t next_ = 0;
+  Seconds one_, each_;
+};
 
 void Sort(const std::vector<HostSample>& samples, HostTimes& buckets) {
   for (const HostSample& sample : samples) buckets[sample.items].push_back(sample.time.value());
@@ -133,12 +191,20 @@ void HostBench::Run(const std::function<void(double)>& progress) {
       quick_ ? std::vector<std::int64_t>{8} : std::vector<std::int64_t>{8, 24, 64};
   const auto parts = static_cast<double>(budgets.size() * counts.size());
   double done = 0;
+  const LoadsInARow in_a_row(backend_,
+                             Bytes(static_cast<std::int64_t>(
+                                 static_cast<double>(BlockTokens(backend_) * 2 * model_.head_dim) *
+                                 model_.bytes_per_kv_element)));
   for (const std::int64_t budget : budgets) {
     for (const std::int64_t requests : counts) {
       const HostSamples host = Serve(backend_, model_, requests, budget);
       Sort(host.iterations, iterations_);
       Sort(host.selects, selects_);
       Sort(host.attends, attends_);
+      for (const HostSample& load : host.loads)
+        late_loads_.push_back((load.time - in_a_row.Time(load)).value());
+      resumes_.insert(resumes_.end(), host.resumes.begin(), host.resumes.end());
+      saves_.insert(saves_.end(), host.saves.begin(), host.saves.end());
       if (progress) progress((done += 1) / parts);
     }
   }
@@ -151,6 +217,26 @@ std::vector<Measurement> HostBench::points() const {
   AddPoints("host.select", selects_, least, points);
   AddPoints("host.attend", attends_, least, points);
   return points;
+}
+
+// Compute resumes later where the host is not done with the tables by then, which is its own curve:
+// of that, the median.
+std::map<std::string, calibration::MeasuredValue> HostBench::values() const {
+  std::map<std::string, calibration::MeasuredValue> values;
+  if (!late_loads_.empty()) {
+    std::vector<float> resumes(resumes_.begin(), resumes_.end());
+    values["latencies.handover"] = {
+        std::max(TrimmedMean(late_loads_), 0.0) + Quantile(resumes, 0.5),
+        "loads of layers of decodes, beyond what as many blocks take in a row, until compute goes "
+        "on; mean of " +
+            std::to_string(late_loads_.size()) + " without the slowest twentieth"};
+  }
+  if (!saves_.empty()) {
+    values["latencies.save_handover"] = {
+        TrimmedMean(saves_), "layers that wake the lane that saves, beside the loads; mean of " +
+                                 std::to_string(saves_.size()) + " without the slowest twentieth"};
+  }
+  return values;
 }
 
 }  // namespace sparseserve::live

@@ -129,7 +129,7 @@ void LiveExecutor::StoreLate(std::int64_t layer) {
   Store(batch_.regions.front(), qkv, Upload(slots_), nullptr);  // its fragments are being saved
   if (save_method_ == kernels::SaveMethod::kCopyPerBlock) {
     backend_.Wait(Lane::kD2h, backend_.Record(Lane::kCompute));
-    SaveWholeBlocks(layer, /*late=*/true);
+    SaveWholeBlocks(WholeBlocks(layer, /*late=*/true));
   }
   if (metadata_ != nullptr && sparse(layer)) BuildMetadata(layer, /*late=*/true);
   clock_.Mark(Part::kCompute, "late store", layer);
@@ -181,9 +181,12 @@ void LiveExecutor::AttendDecodes(std::int64_t layer, const EventPtr& scored,
   if (loaded != nullptr) backend_.Wait(Lane::kCompute, loaded);
   clock_.MarkWait(Part::kLoadStall, loaded, layer);
   if (batch_.num_choosing > 0 && sparse(layer) && batch_.pieces.empty()) {
-    host_waits_.push_back({tables_.units, scored,
-                           loaded != nullptr ? clock_.last_transfer_begin() : nullptr,
-                           clock_.last_mark()});
+    host_waits_.push_back({.units = tables_.units,
+                           .scored = scored,
+                           .ready = clock_.last_mark(),
+                           .loads = std::ssize(loads_),
+                           .loading = loaded != nullptr ? clock_.last_transfer_begin() : nullptr,
+                           .loaded = loaded});
   }
   if (offloads()) StoreLate(layer);
   backend_.DecodeAttention({.layout = layout_,

@@ -269,14 +269,20 @@ void LiveExecutor::SampleSpeed() {
 }
 
 void LiveExecutor::SampleHost() {
+  HostSamples& host = left_.host;
   for (const HostWait& wait : host_waits_) {
-    if (wait.loading != nullptr) {
-      left_.host.selects.push_back({wait.units, backend_.Elapsed(wait.scored, wait.loading)});
-    } else {
-      left_.host.attends.push_back({wait.units, backend_.Elapsed(wait.scored, wait.ready)});
+    if (wait.loading == nullptr) {
+      host.attends.push_back({wait.units, backend_.Elapsed(wait.scored, wait.ready)});
+      continue;
     }
+    host.selects.push_back({wait.units, backend_.Elapsed(wait.scored, wait.loading)});
+    host.loads.push_back({wait.loads, backend_.Elapsed(wait.loading, wait.loaded)});
+    host.resumes.push_back(backend_.Elapsed(wait.loaded, wait.ready).value());
   }
   host_waits_.clear();
+  for (const auto& [begin, end] : save_handovers_)
+    host.saves.push_back(backend_.Elapsed(begin, end).value());
+  save_handovers_.clear();
 }
 
 void LiveExecutor::Prepare(const IterationPlan& plan, const std::vector<RequestState>& table) {

@@ -81,6 +81,12 @@ struct HostSamples {
   // Of layers without prefill attention, from the end of top-k: until a load begins, and until
   // attention can where there is none.
   std::vector<HostSample> selects, attends;
+  // Of the same layers: a load of so many units from begin to end, and from then until compute goes
+  // on.
+  std::vector<HostSample> loads;
+  std::vector<double> resumes;  // seconds
+  // What handing a layer's save to its lane takes the compute lane, which wakes it.
+  std::vector<double> saves;  // seconds
 };
 
 // What a live run leaves behind beside its figures.
@@ -121,7 +127,12 @@ class LiveExecutor : public serving::Executor {
   // A layer whose compute lane waited for the host since `scored`.
   struct HostWait {
     std::int64_t units = 0;
-    kernels::EventPtr scored, loading, ready;  // `loading`: null without a load
+    kernels::EventPtr scored, ready;
+    std::int64_t loads = 0;             // blocks; meaningless without a load
+    kernels::EventPtr loading, loaded;  // null without a load
+  };
+  struct Handover {
+    kernels::EventPtr begin, end;
   };
   struct PendingSave {
     kvcache::SaveTicket ticket = 0;
@@ -158,7 +169,9 @@ class LiveExecutor : public serving::Executor {
              std::byte* fragments);
   std::byte* FragmentsOf(std::int64_t layer, const StoreRegion& region) const;
   void Save(std::int64_t layer);
-  void SaveWholeBlocks(std::int64_t layer, bool late);
+  void SaveTokens(std::int64_t layer);
+  std::vector<kernels::FragmentMove> WholeBlocks(std::int64_t layer, bool late);
+  void SaveWholeBlocks(const std::vector<kernels::FragmentMove>& moves);
   void BuildMetadata(std::int64_t layer, bool late);
   void ScoreAndChoose(std::int64_t layer);
   void CompareWithScores(RequestIndex index, std::int64_t layer, selection::SelectionDelta& delta);
@@ -228,6 +241,7 @@ class LiveExecutor : public serving::Executor {
   serving::IterationWork work_;
   serving::IterationResult result_;
   std::vector<HostWait> host_waits_;            // of this iteration
+  std::vector<Handover> save_handovers_;        // likewise
   std::vector<PendingSave> pending_;            // oldest first
   std::vector<kernels::EventPtr> layer_saved_;  // by layer: saved by layer-segmented prefills
   kernels::EventPtr segment_copied_;            // segment_ may be written again

@@ -202,31 +202,22 @@ void LiveExecutor::Store(const StoreRegion& region, const void* qkv, const std::
 }
 
 void LiveExecutor::Save(std::int64_t layer) {
-  backend_.Wait(Lane::kD2h, backend_.Record(Lane::kCompute));
+  const bool whole = save_method_ == kernels::SaveMethod::kCopyPerBlock;
+  std::vector<kernels::FragmentMove> blocks;
+  if (whole) blocks = WholeBlocks(layer, /*late=*/false);
+  if (whole && blocks.empty()) return;
+  const EventPtr stored = backend_.Record(Lane::kCompute);
+  backend_.Wait(Lane::kD2h, stored);
+  clock_.MarkWait(Part::kSaveStall, nullptr, layer);
+  if (batch_.pieces.empty()) save_handovers_.push_back({stored, clock_.last_mark()});
+
   std::vector<EventPtr>& events = pending_.back().events;
   const std::size_t before = events.size();
   clock_.BeginTransfer(Lane::kD2h);
-  if (save_method_ == kernels::SaveMethod::kCopyPerBlock) {
-    SaveWholeBlocks(layer, /*late=*/false);
+  if (whole) {
+    SaveWholeBlocks(blocks);
   } else {
-    for (const StoreRegion& region : batch_.regions) {
-      const std::byte* base = FragmentsOf(layer, region);
-      if (region.piece != nullptr) {
-        const NewTokens tokens{region.position, region.count,
-                               At(region.piece->request).dram_rows.data()};
-        events.push_back(
-            store_.SaveTokens(save_method_, base, layer, tokens, *host_now_, result_.d2h_bytes));
-        continue;
-      }
-      std::vector<std::int32_t> rows;
-      std::vector<std::int64_t> positions;
-      for (const DecodeRow& decode : batch_.decodes) {
-        rows.push_back(At(decode.request).dram_rows[static_cast<std::size_t>(decode.blocks - 1)]);
-        positions.push_back(decode.context - 1);
-      }
-      events.push_back(store_.SaveDecoded(save_method_, base, layer, rows, positions, *host_now_,
-                                          result_.d2h_bytes));
-    }
+    SaveTokens(layer);
   }
   clock_.EndTransfer("save", layer);
   if (batch_.pieces.empty() || !config_.layer_segmented) return;
@@ -234,9 +225,31 @@ void LiveExecutor::Save(std::int64_t layer) {
   if (events.size() > before) layer_saved_[static_cast<std::size_t>(layer)] = events.back();
 }
 
-// One copy per block: blocks of prefills that these tokens touch, blocks of decodes that are full.
-// `late`: those of decodes whose block had to be loaded first.
-void LiveExecutor::SaveWholeBlocks(std::int64_t layer, bool late) {
+void LiveExecutor::SaveTokens(std::int64_t layer) {
+  std::vector<EventPtr>& events = pending_.back().events;
+  for (const StoreRegion& region : batch_.regions) {
+    const std::byte* base = FragmentsOf(layer, region);
+    if (region.piece != nullptr) {
+      const NewTokens tokens{region.position, region.count,
+                             At(region.piece->request).dram_rows.data()};
+      events.push_back(
+          store_.SaveTokens(save_method_, base, layer, tokens, *host_now_, result_.d2h_bytes));
+      continue;
+    }
+    std::vector<std::int32_t> rows;
+    std::vector<std::int64_t> positions;
+    for (const DecodeRow& decode : batch_.decodes) {
+      rows.push_back(At(decode.request).dram_rows[static_cast<std::size_t>(decode.blocks - 1)]);
+      positions.push_back(decode.context - 1);
+    }
+    events.push_back(store_.SaveDecoded(save_method_, base, layer, rows, positions, *host_now_,
+                                        result_.d2h_bytes));
+  }
+}
+
+// Where blocks are saved whole: those of prefills that these tokens touch, those of decodes that
+// are full. `late`: those of decodes whose block had to be loaded first.
+std::vector<kernels::FragmentMove> LiveExecutor::WholeBlocks(std::int64_t layer, bool late) {
   const scheduler::KvGeometry& g = config_.geometry;
   const std::int64_t bt = layout_.block_tokens;
   std::vector<kernels::FragmentMove> moves;
@@ -267,12 +280,16 @@ void LiveExecutor::SaveWholeBlocks(std::int64_t layer, bool late) {
     }
     if (full && layer + 1 == g.num_layers) request.unsaved_tail.clear();
   }
+  return moves;
+}
+
+void LiveExecutor::SaveWholeBlocks(const std::vector<kernels::FragmentMove>& moves) {
   if (moves.empty()) return;
   const auto count = static_cast<std::int64_t>(moves.size());
   auto* host = host_now_->Take<kernels::FragmentMove>(count);
   std::copy(moves.begin(), moves.end(), host);
   pending_.back().events.push_back(store_.SaveBlocks(save_method_, host, count));
-  result_.d2h_bytes += g.unit_bytes * count;
+  result_.d2h_bytes += config_.geometry.unit_bytes * count;
 }
 
 // Blocks that these tokens fill. `late`: those of decodes whose block had to be loaded first.

@@ -345,6 +345,7 @@ std::int64_t SimulatedExecutor::LoadMisses() {
 
 void SimulatedExecutor::IssueSave(const LayerCost& cost, std::int64_t layer, bool prefills) {
   if (cost.saved == Bytes(0)) return;
+  WaitForHost(costs_.save_handover(), layer);
   const SimTime begin = std::max(now(), d2h_free_);
   d2h_free_ = begin + cost.save;
   d2h_rate_ = BytesPerSecond(static_cast<double>(cost.saved.value()) / cost.save.value());

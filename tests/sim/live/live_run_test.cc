@@ -234,6 +234,13 @@ TEST(HostBenchTest, MeasuresWhatTheCostModelAsks) {
   }
   for (const char* operation : {"host.iteration", "host.select", "host.attend"})
     EXPECT_GE(fitted[operation], 1) << operation;
+  const auto values = bench.values();
+  EXPECT_EQ(values.size(), 2U);
+  for (const char* latency : {"latencies.handover", "latencies.save_handover"}) {
+    ASSERT_TRUE(values.contains(latency)) << latency;
+    EXPECT_GT(values.at(latency).value, 0) << latency;
+    EXPECT_LT(values.at(latency).value, 0.1) << latency;
+  }
 }
 
 }  // namespace

@@ -229,6 +229,21 @@ TEST(SimulatedExecutorTransferTest, HostWorkOfTheRecordDelaysLoadsAndAttention) 
               kLayers * 3e-9);
 }
 
+// Once a layer, as long as there is anything to save.
+TEST(SimulatedExecutorTransferTest, HandingOverASaveIsHostTimeOfItsLayer) {
+  calibration::Record record = NeutralRecord();
+  record.latencies["save_handover"].value = 7e-6;
+  for (const auto& [save, saves] : {std::pair{cost::SaveMethod::kFlashD2h, true},
+                                    std::pair{cost::SaveMethod::kMemcpyPerBlock, false}}) {
+    SimulatedExecutorConfig config = Config(kBudget);
+    config.save = save;
+    Bench bench(config, true, record);
+    bench.AddDecoding(5000);  // its last block is not full
+    const IterationResult r = bench.Run({.ticket = 1, .decodes = {0}, .prefills = {}});
+    EXPECT_NEAR(r.time.host.value(), kHost.value() + (saves ? 7e-6 * kLayers : 0), kLayers * 3e-9);
+  }
+}
+
 TEST(SimulatedExecutorTransferTest, PrefillAttentionHidesHostWork) {
   Bench bench(Config(kBudget), true, WithHostWork());
   bench.AddDecoding(5000);

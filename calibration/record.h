@@ -43,7 +43,8 @@ inline constexpr auto kOperationNames = std::to_array<std::string_view>({"h2d.me
                                                                          "allreduce",
                                                                          "host.iteration",
                                                                          "host.select",
-                                                                         "host.attend"});
+                                                                         "host.attend",
+                                                                         "host.attend_resident"});
 inline constexpr auto kEfficiencyNames = std::to_array<std::string_view>(
     {"gemm.compute", "gemm.memory", "elementwise.memory", "attention.prefill.compute",
      "attention.prefill.memory", "attention.decode.compute", "attention.decode_full.memory",

@@ -173,6 +173,10 @@ Estimate CostModel::HostAttend(std::int64_t units) const {
   return host_attend_.Time(Work::Fragments(units, Bytes(0)));
 }
 
+Estimate CostModel::HostAttendResident(std::int64_t units) const {
+  return host_attend_resident_.Time(Work::Fragments(units, Bytes(0)));
+}
+
 double CostModel::ComputeSlowdown(LoadMethod method) const { return load_slowdown_[Index(method)]; }
 
 double CostModel::AfterLoad(LoadMethod method, double loaded_share) const {

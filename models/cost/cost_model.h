@@ -91,6 +91,8 @@ class CostModel {
   // attention can where nothing is loaded.
   Estimate HostSelect(std::int64_t units) const;
   Estimate HostAttend(std::int64_t units) const;
+  // The latter where all KV stays in HBM.
+  Estimate HostAttendResident(std::int64_t units) const;
   // What a load takes beyond its curve until compute goes on, since it is alone in its layer.
   Seconds handover() const { return handover_; }
   // What handing a layer's save to its lane takes the compute lane.
@@ -149,7 +151,7 @@ class CostModel {
   double hidden_bytes_per_token_ = 0;
 
   Operation gemm_, prefill_, decode_full_, decode_sparse_, score_, topk_, allreduce_, scatter_;
-  Operation host_iteration_, host_select_, host_attend_;
+  Operation host_iteration_, host_select_, host_attend_, host_attend_resident_;
   Seconds handover_, save_handover_;
   std::array<Operation, 2> load_;  // by method
   std::array<Operation, 3> save_;

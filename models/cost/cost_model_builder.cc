@@ -297,6 +297,8 @@ void CostModel::Builder::BuildHost() {
   build("host.iteration", cost_.host_iteration_);
   build("host.select", cost_.host_select_);
   build("host.attend", cost_.host_attend_);
+  cost_.host_attend_resident_ = cost_.host_attend_;
+  build("host.attend_resident", cost_.host_attend_resident_);
   const auto find = [&](const std::string& name, Seconds& latency) {
     if (record_.latencies.contains(name))
       latency = Seconds(Get(record_.latencies, "latencies", name));

@@ -53,14 +53,18 @@ std::int64_t BlockTokens(const kernels::Backend& backend) {
   return backend.name() == "cpu" ? 4 : 32;
 }
 
-// Everything fits into HBM, so that only what the selection changes is loaded.
+// Everything fits into HBM, so that only what the selection changes is loaded; nothing is where HBM
+// is the home of KV.
 serving::SystemConfig SystemFor(const kernels::Backend& backend, const llm::Architecture& model,
-                                std::int64_t requests, std::int64_t budget_blocks) {
+                                serving::KvHome home, std::int64_t requests,
+                                std::int64_t budget_blocks) {
   serving::SystemConfig config;
   config.choice = {.name = "host bench",
                    .attention = serving::Attention::kSparse,
-                   .kv_home = serving::KvHome::kDram,
-                   .prefill = scheduler::PrefillMode::kLayerSegmented};
+                   .kv_home = home,
+                   .prefill = home == serving::KvHome::kDram
+                                  ? scheduler::PrefillMode::kLayerSegmented
+                                  : scheduler::PrefillMode::kChunked};
   config.model = model;
   const std::int64_t block = BlockTokens(backend);
   const std::int64_t context = block * (budget_blocks * kBlocksPerChosen + kDecodeSteps);
@@ -82,9 +86,9 @@ serving::SystemConfig SystemFor(const kernels::Backend& backend, const llm::Arch
 }
 
 // What the engine did on the host while it served so many requests at once.
-HostSamples Serve(kernels::Backend& backend, const llm::Architecture& model, std::int64_t requests,
-                  std::int64_t budget_blocks) {
-  const serving::SystemConfig config = SystemFor(backend, model, requests, budget_blocks);
+HostSamples Serve(kernels::Backend& backend, const llm::Architecture& model, serving::KvHome home,
+                  std::int64_t requests, std::int64_t budget_blocks) {
+  const serving::SystemConfig config = SystemFor(backend, model, home, requests, budget_blocks);
   const Tokens prompt = config.selection.block_tokens * (budget_blocks * kBlocksPerChosen);
   // Requests that begin early still decode when the last one begins.
   const Tokens output(kDecodeSteps + 3 * requests);
@@ -197,7 +201,7 @@ void HostBench::Run(const std::function<void(double)>& progress) {
                                  model_.bytes_per_kv_element)));
   for (const std::int64_t budget : budgets) {
     for (const std::int64_t requests : counts) {
-      const HostSamples host = Serve(backend_, model_, requests, budget);
+      const HostSamples host = Serve(backend_, model_, serving::KvHome::kDram, requests, budget);
       Sort(host.iterations, iterations_);
       Sort(host.selects, selects_);
       Sort(host.attends, attends_);
@@ -205,6 +209,8 @@ void HostBench::Run(const std::function<void(double)>& progress) {
         late_loads_.push_back((load.time - in_a_row.Time(load)).value());
       resumes_.insert(resumes_.end(), host.resumes.begin(), host.resumes.end());
       saves_.insert(saves_.end(), host.saves.begin(), host.saves.end());
+      Sort(Serve(backend_, model_, serving::KvHome::kHbm, requests, budget).attends,
+           resident_attends_);
       if (progress) progress((done += 1) / parts);
     }
   }
@@ -216,6 +222,7 @@ std::vector<Measurement> HostBench::points() const {
   AddPoints("host.iteration", iterations_, least, points);
   AddPoints("host.select", selects_, least, points);
   AddPoints("host.attend", attends_, least, points);
+  AddPoints("host.attend_resident", resident_attends_, least, points);
   return points;
 }
 

@@ -1,12 +1,12 @@
 // What the engine's own work on the host costs on this machine, and what it costs to hand work from
-// lane to lane, for a calibration record: the operations host.iteration, host.select and
-// host.attend, and latencies.handover and .save_handover (calibration/README.md).
+// lane to lane, for a calibration record: the operations host.* and
+// latencies.handover and .save_handover (calibration/README.md).
 //
 // It can only be measured where it happens: the cache, the tables and the threads that wake one
 // another are the live executor's. So small synthetic batches, of one request up to eight with a
-// few to some hundred selected blocks, are run live on a model of two layers, and what is kept are
-// the spans between two events around the host's work, never the time of an iteration. Batches and
-// model are none that anybody compares predictions with.
+// few to some hundred selected blocks, are run live on a model of two layers, with KV in DRAM and
+// with KV in HBM, and what is kept are the spans between two events around the host's work, never
+// the time of an iteration. Batches and model are none that anybody compares predictions with.
 //
 // A load in a layer is alone and its thread has slept, and it is handed over call by call, so it
 // takes longer than its curve, which is that of many in a row; latencies.handover is the
@@ -48,7 +48,7 @@ class HostBench {
   kernels::Backend& backend_;
   const llm::Architecture model_;
   const bool quick_;
-  HostTimes iterations_, selects_, attends_;
+  HostTimes iterations_, selects_, attends_, resident_attends_;
   std::vector<double> late_loads_;  // seconds beyond those of a load in a row
   std::vector<double> resumes_, saves_;
 };

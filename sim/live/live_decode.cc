@@ -129,7 +129,7 @@ void LiveExecutor::StoreLate(std::int64_t layer) {
   Store(batch_.regions.front(), qkv, Upload(slots_), nullptr);  // its fragments are being saved
   if (save_method_ == kernels::SaveMethod::kCopyPerBlock) {
     backend_.Wait(Lane::kD2h, backend_.Record(Lane::kCompute));
-    SaveWholeBlocks(WholeBlocks(layer, /*late=*/true));
+    SaveWholeBlocks(layer, /*late=*/true);
   }
   if (metadata_ != nullptr && sparse(layer)) BuildMetadata(layer, /*late=*/true);
   clock_.Mark(Part::kCompute, "late store", layer);

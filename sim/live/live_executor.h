@@ -170,8 +170,7 @@ class LiveExecutor : public serving::Executor {
   std::byte* FragmentsOf(std::int64_t layer, const StoreRegion& region) const;
   void Save(std::int64_t layer);
   void SaveTokens(std::int64_t layer);
-  std::vector<kernels::FragmentMove> WholeBlocks(std::int64_t layer, bool late);
-  void SaveWholeBlocks(const std::vector<kernels::FragmentMove>& moves);
+  void SaveWholeBlocks(std::int64_t layer, bool late);
   void BuildMetadata(std::int64_t layer, bool late);
   void ScoreAndChoose(std::int64_t layer);
   void CompareWithScores(RequestIndex index, std::int64_t layer, selection::SelectionDelta& delta);

@@ -202,10 +202,6 @@ void LiveExecutor::Store(const StoreRegion& region, const void* qkv, const std::
 }
 
 void LiveExecutor::Save(std::int64_t layer) {
-  const bool whole = save_method_ == kernels::SaveMethod::kCopyPerBlock;
-  std::vector<kernels::FragmentMove> blocks;
-  if (whole) blocks = WholeBlocks(layer, /*late=*/false);
-  if (whole && blocks.empty()) return;
   const EventPtr stored = backend_.Record(Lane::kCompute);
   backend_.Wait(Lane::kD2h, stored);
   clock_.MarkWait(Part::kSaveStall, nullptr, layer);
@@ -214,8 +210,8 @@ void LiveExecutor::Save(std::int64_t layer) {
   std::vector<EventPtr>& events = pending_.back().events;
   const std::size_t before = events.size();
   clock_.BeginTransfer(Lane::kD2h);
-  if (whole) {
-    SaveWholeBlocks(blocks);
+  if (save_method_ == kernels::SaveMethod::kCopyPerBlock) {
+    SaveWholeBlocks(layer, /*late=*/false);
   } else {
     SaveTokens(layer);
   }
@@ -247,9 +243,9 @@ void LiveExecutor::SaveTokens(std::int64_t layer) {
   }
 }
 
-// Where blocks are saved whole: those of prefills that these tokens touch, those of decodes that
-// are full. `late`: those of decodes whose block had to be loaded first.
-std::vector<kernels::FragmentMove> LiveExecutor::WholeBlocks(std::int64_t layer, bool late) {
+// One copy per block: blocks of prefills that these tokens touch, blocks of decodes that are full.
+// `late`: those of decodes whose block had to be loaded first.
+void LiveExecutor::SaveWholeBlocks(std::int64_t layer, bool late) {
   const scheduler::KvGeometry& g = config_.geometry;
   const std::int64_t bt = layout_.block_tokens;
   std::vector<kernels::FragmentMove> moves;
@@ -280,16 +276,12 @@ std::vector<kernels::FragmentMove> LiveExecutor::WholeBlocks(std::int64_t layer,
     }
     if (full && layer + 1 == g.num_layers) request.unsaved_tail.clear();
   }
-  return moves;
-}
-
-void LiveExecutor::SaveWholeBlocks(const std::vector<kernels::FragmentMove>& moves) {
   if (moves.empty()) return;
   const auto count = static_cast<std::int64_t>(moves.size());
   auto* host = host_now_->Take<kernels::FragmentMove>(count);
   std::copy(moves.begin(), moves.end(), host);
   pending_.back().events.push_back(store_.SaveBlocks(save_method_, host, count));
-  result_.d2h_bytes += config_.geometry.unit_bytes * count;
+  result_.d2h_bytes += g.unit_bytes * count;
 }
 
 // Blocks that these tokens fill. `late`: those of decodes whose block had to be loaded first.

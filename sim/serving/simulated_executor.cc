@@ -156,7 +156,8 @@ SimulatedExecutor::LayerCost SimulatedExecutor::CostOf(const LayerRun& run, std:
           Take(costs_.Score(decode.scored_blocks * geometry.heads, geometry.metadata_bytes)) +
           Take(costs_.TopK(decode.choosing_requests * geometry.heads, decode.widest_blocks));
       cost.host_select = Take(costs_.HostSelect(cost.units));
-      cost.host_attend = Take(costs_.HostAttend(cost.units));
+      cost.host_attend = Take(cache_ != nullptr ? costs_.HostAttend(cost.units)
+                                                : costs_.HostAttendResident(cost.units));
     }
   }
   if (cache_ != nullptr) AddSaveCost(run, cost);
@@ -219,12 +220,18 @@ void SimulatedExecutor::RunResident(const LayerRun& run) {
         (cost.projection + cost.output_mlp) * layers * cost.prefill_share;
     result_.time.prefill_attention += cost.prefill_attention * layers;
     result_.time.attention += attention;
-    result_.time.host += cost.host_attend * layers;
+    const Seconds host = HostStall(cost) * layers;
+    result_.time.host += host;
     elapsed_ += compute;
     elapsed_ += attention;
-    elapsed_ += cost.host_attend * layers;
+    elapsed_ += host;
     layer = end;
   }
+}
+
+// What decodes wait for the host where nothing is loaded, beyond the attention of prefills.
+Seconds SimulatedExecutor::HostStall(const LayerCost& cost) {
+  return std::max(cost.host_attend - cost.prefill_attention, Seconds(0));
 }
 
 // Draws the layers [begin, end) from now on; being drawn changes no time.
@@ -238,8 +245,9 @@ void SimulatedExecutor::DrawResident(const LayerCost& cost, std::int64_t begin, 
     draw(cost.projection, "projection", layer);
     draw(cost.select, "select", layer);
     draw(cost.prefill_attention, "prefill attention", layer);
-    timeline_->Add(Lane::kScheduler, "host", start_ + at, start_ + (at + cost.host_attend), layer);
-    at += cost.host_attend;
+    const Seconds host = HostStall(cost);
+    timeline_->Add(Lane::kScheduler, "host", start_ + at, start_ + (at + host), layer);
+    at += host;
     draw(cost.decode_attention, kDecodeAttentionSlice, layer);
     draw(cost.output_mlp, "output and MLP", layer);
   }
@@ -344,8 +352,8 @@ std::int64_t SimulatedExecutor::LoadMisses() {
 }
 
 void SimulatedExecutor::IssueSave(const LayerCost& cost, std::int64_t layer, bool prefills) {
-  if (cost.saved == Bytes(0)) return;
   WaitForHost(costs_.save_handover(), layer);
+  if (cost.saved == Bytes(0)) return;
   const SimTime begin = std::max(now(), d2h_free_);
   d2h_free_ = begin + cost.save;
   d2h_rate_ = BytesPerSecond(static_cast<double>(cost.saved.value()) / cost.save.value());

@@ -80,6 +80,7 @@ class SimulatedExecutor : public Executor {
 
   LayerCost CostOf(const LayerRun& run, std::int64_t layer);
   void AddSaveCost(const LayerRun& run, LayerCost& layer);
+  static Seconds HostStall(const LayerCost& cost);
   void RunResident(const LayerRun& run);
   void DrawResident(const LayerCost& cost, std::int64_t begin, std::int64_t end);
   void RunOffloaded(const LayerRun& run, const IterationPlan& plan,

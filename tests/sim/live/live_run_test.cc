@@ -232,7 +232,8 @@ TEST(HostBenchTest, MeasuresWhatTheCostModelAsks) {
     EXPECT_LE(point.lower_quartile, point.upper_quartile);
     fitted[point.operation] += point.held_out ? 0 : 1;
   }
-  for (const char* operation : {"host.iteration", "host.select", "host.attend"})
+  for (const char* operation :
+       {"host.iteration", "host.select", "host.attend", "host.attend_resident"})
     EXPECT_GE(fitted[operation], 1) << operation;
   const auto values = bench.values();
   EXPECT_EQ(values.size(), 2U);

@@ -229,29 +229,50 @@ TEST(SimulatedExecutorTransferTest, HostWorkOfTheRecordDelaysLoadsAndAttention) 
               kLayers * 3e-9);
 }
 
-// Once a layer, as long as there is anything to save.
+// Once a layer, whether there is anything to save or, with one copy per block, not yet.
 TEST(SimulatedExecutorTransferTest, HandingOverASaveIsHostTimeOfItsLayer) {
   calibration::Record record = NeutralRecord();
   record.latencies["save_handover"].value = 7e-6;
-  for (const auto& [save, saves] : {std::pair{cost::SaveMethod::kFlashD2h, true},
-                                    std::pair{cost::SaveMethod::kMemcpyPerBlock, false}}) {
+  for (const cost::SaveMethod save :
+       {cost::SaveMethod::kFlashD2h, cost::SaveMethod::kMemcpyPerBlock}) {
     SimulatedExecutorConfig config = Config(kBudget);
     config.save = save;
     Bench bench(config, true, record);
     bench.AddDecoding(5000);  // its last block is not full
     const IterationResult r = bench.Run({.ticket = 1, .decodes = {0}, .prefills = {}});
-    EXPECT_NEAR(r.time.host.value(), kHost.value() + (saves ? 7e-6 * kLayers : 0), kLayers * 3e-9);
+    EXPECT_NEAR(r.time.host.value(), kHost.value() + 7e-6 * kLayers, kLayers * 3e-9);
   }
+  Bench resident(Config(kBudget), false, record);
+  resident.AddDecoding(5000);
+  const IterationResult r = resident.Run({.ticket = 1, .decodes = {0}, .prefills = {}});
+  EXPECT_NEAR(r.time.host.value(), kHost.value(), 1e-9);
 }
 
 TEST(SimulatedExecutorTransferTest, PrefillAttentionHidesHostWork) {
-  Bench bench(Config(kBudget), true, WithHostWork());
-  bench.AddDecoding(5000);
-  bench.AddPrompt(4000);
-  const IterationResult r =
-      bench.Run({.ticket = 1, .decodes = {0}, .prefills = {Whole(1, 2000, 4000, true)}});
-  ASSERT_GT(Prefill(bench.costs, 2000, 4000), Seconds(2e-4));
-  EXPECT_NEAR(r.time.host.value(), (kHost + Seconds(1.2e-3)).value(), 1e-9);
+  for (const bool offloads : {true, false}) {
+    Bench bench(Config(kBudget), offloads, WithHostWork());
+    bench.AddDecoding(5000);
+    bench.AddPrompt(4000);
+    const IterationResult r =
+        bench.Run({.ticket = 1, .decodes = {0}, .prefills = {Whole(1, 2000, 4000, true)}});
+    ASSERT_GT(Prefill(bench.costs, 2000, 4000), Seconds(2e-4));
+    EXPECT_NEAR(r.time.host.value(), (kHost + Seconds(1.2e-3)).value(), 1e-9) << offloads;
+  }
+}
+
+TEST(SimulatedExecutorTransferTest, HostWorkHasACurveOfItsOwnWhereKvStaysInHbm) {
+  calibration::Record record = WithHostWork();
+  const auto host = [](const calibration::Record& measured) {
+    Bench bench(Config(kBudget), false, measured);
+    bench.AddDecoding(5000);
+    return bench.Run({.ticket = 1, .decodes = {0}, .prefills = {}}).time.host.value();
+  };
+  const double units = kBudget * kHeads;
+  const double without = kHost.value() + 1.1e-3 + (50e-6 + 1e-8 * units) * kLayers;
+  EXPECT_NEAR(host(record), without, kLayers * 3e-9);
+  record.operations["host.attend_resident"] = record.operations["host.attend"];
+  record.operations["host.attend_resident"].launch = Seconds(80e-6);
+  EXPECT_NEAR(host(record), without + 30e-6 * kLayers, kLayers * 3e-9);
 }
 
 TEST(SimulatedExecutorTransferTest, WithAllKvInHbmTheHostBuildsTablesWhereBlocksAreChosen) {

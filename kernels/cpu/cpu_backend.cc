@@ -18,10 +18,11 @@ namespace {
 constexpr Bytes kUnknownCache{std::int64_t{512} << 20};
 constexpr int kFlushFactor = 3;  // times the cache, since none evicts strictly in order
 
-// Of the compute lane: longer than a choice of blocks. On a machine of two cores the other threads
-// share the second one: when the host polled as well, copies and scatters took their time from the
-// compute (5 % of that of a decode, 2026-11).
-constexpr std::chrono::microseconds kPatience(200);
+// Of the compute lane: longer than a choice of blocks and the load of all of them, so that it goes
+// on as soon after a long load as after a short one (asleep it took 35 us more, 2026-11). On a
+// machine of two cores the other threads share the second one: when the host polled as well, copies
+// and scatters took their time from the compute (5 % of that of a decode, 2026-11).
+constexpr std::chrono::milliseconds kPatience(2);
 
 // Pages are shared out over the nodes by first touch; a process that runs on one node binds there.
 PinnedPoolOptions MemoryOptions(const BackendConfig& config) {

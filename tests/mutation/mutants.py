@@ -139,7 +139,7 @@ MUTANTS = [
     ("sim/live/kv_store.cc", "const std::int64_t in_block = position % layout_.block_tokens;",
      "const std::int64_t in_block = std::min<std::int64_t>(position % layout_.block_tokens, layout_.block_tokens - 2);", "the last token of a block overwrites the one before",
      ["live_test"]),
-    ("sim/live/block_choice.cc", "      delta.removed.push_back(unit(*before++));\n", "      ++before;\n", "a block that left the selection is not said to", ["live_test"]),
+    ("sim/live/block_choice.cc", "  units_.ForEachBeyond(wanted, [&](selection::Unit unit) { delta.removed.push_back(unit); });\n", "", "a block that left the selection is not said to", ["live_test"]),
     ("sim/metrics/gap_histogram.cc", "return (index - shift * kSteps) << shift;", "return (index - shift * kSteps + 1) << shift;", "edges of the histogram one bin too high",
      ["metrics_test"]),
     ("sim/metrics/attribution.cc", "{Part::kLoadStall, r.load_stall * (1 - reloads)},", "{Part::kLoadStall, r.load_stall},", "reloads explain a stall twice",

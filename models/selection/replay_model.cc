@@ -1,7 +1,6 @@
 #include "models/selection/replay_model.h"
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <iterator>
 #include <limits>
@@ -12,21 +11,6 @@
 #include "sim/core/error.h"
 
 namespace sparseserve::selection {
-namespace {
-
-bool Test(const std::vector<std::uint64_t>& bits, std::uint64_t unit) {
-  return unit / 64 < bits.size() && ((bits[unit / 64] >> (unit % 64)) & 1);
-}
-
-// Appends the set bits in order.
-void AppendUnitsOf(const std::vector<std::uint64_t>& bits, std::vector<Unit>& units) {
-  for (std::size_t i = 0; i < bits.size(); ++i)
-    for (std::uint64_t word = bits[i]; word != 0; word &= word - 1)
-      units.push_back(static_cast<Unit>(i * 64 + std::countr_zero(word)));
-}
-
-}  // namespace
-
 ReplayModel::ReplayModel(std::string path, const TraceGeometry& geometry)
     : path_(std::move(path)), geometry_(geometry), had_tail_(geometry.heads) {
   errno = 0;
@@ -76,7 +60,7 @@ void ReplayModel::Step(RequestIndex request, std::int64_t layer_index, std::int6
               "at most the " + std::to_string(context_blocks) + " of the run at this step");
   const std::int64_t tail = context_blocks - 1;
   for (std::int64_t head = 0; head < geometry_.heads; ++head)
-    had_tail_[head] = Test(layer.selected, tail * geometry_.heads + head);
+    had_tail_[head] = layer.selected.Contains(tail * geometry_.heads + head);
   Advance(active, layer);
   if (active.repositioned) {
     EmitAll(layer, tail, delta);
@@ -149,24 +133,19 @@ void ReplayModel::Advance(const Active& active, LayerState& layer) {
   reader.Units(end, removed_);
   if (active.restarts) {
     std::vector<Unit> before, goal;
-    AppendUnitsOf(layer.selected, before);
+    layer.selected.ForEach([&](Unit unit) { before.push_back(unit); });
     goal.swap(added_);
     std::set_difference(goal.begin(), goal.end(), before.begin(), before.end(),
                         std::back_inserter(added_));
     std::set_difference(before.begin(), before.end(), goal.begin(), goal.end(),
                         std::back_inserter(removed_));
   }
-  if (layer.selected.size() * 64 < end) layer.selected.resize((end + 63) / 64, 0);
-  for (const Unit unit : added_) {
-    if (Test(layer.selected, unit))
+  for (const Unit unit : added_)
+    if (!layer.selected.Insert(unit))
       start.Fail("unit " + std::to_string(unit) + " joins twice", "units that are not selected");
-    layer.selected[unit / 64] |= std::uint64_t{1} << (unit % 64);
-  }
-  for (const Unit unit : removed_) {
-    if (!Test(layer.selected, unit))
+  for (const Unit unit : removed_)
+    if (!layer.selected.Erase(unit))
       start.Fail("unit " + std::to_string(unit) + " leaves unselected", "units that are selected");
-    layer.selected[unit / 64] &= ~(std::uint64_t{1} << (unit % 64));
-  }
 }
 
 void ReplayModel::EmitChanges(const LayerState& layer, std::int64_t tail,
@@ -183,18 +162,18 @@ void ReplayModel::EmitChanges(const LayerState& layer, std::int64_t tail,
     if (!in_old(unit) && !(unit - first_new < heads)) delta.removed.push_back(unit);
   if (layer.tail == tail) return;
   for (Unit head = 0; head < heads; ++head) {
-    if (had_old && !Test(layer.selected, first_old + head))
+    if (had_old && !layer.selected.Contains(first_old + head))
       delta.removed.push_back(first_old + head);
-    if (!had_tail_[head] && !Test(layer.selected, first_new + head))
+    if (!had_tail_[head] && !layer.selected.Contains(first_new + head))
       delta.added.push_back(first_new + head);
   }
 }
 
 void ReplayModel::EmitAll(const LayerState& layer, std::int64_t tail, SelectionDelta& delta) const {
-  AppendUnitsOf(layer.selected, delta.added);
+  layer.selected.ForEach([&](Unit unit) { delta.added.push_back(unit); });
   for (std::int64_t head = 0; head < geometry_.heads; ++head) {
     const std::int64_t unit = tail * geometry_.heads + head;
-    if (!Test(layer.selected, unit)) delta.added.push_back(static_cast<Unit>(unit));
+    if (!layer.selected.Contains(unit)) delta.added.push_back(static_cast<Unit>(unit));
   }
 }
 

@@ -22,6 +22,7 @@
 
 #include "models/selection/selection_model.h"
 #include "models/selection/selection_trace.h"
+#include "models/selection/unit_set.h"
 
 namespace sparseserve::selection {
 
@@ -62,10 +63,10 @@ class ReplayModel : public SelectionModel {
     std::vector<Chunk> chunks;
   };
   struct LayerState {
-    std::vector<std::uint64_t> selected;  // a bit per unit: as recorded
-    std::int64_t tail = -1;               // the run's newest block at the last step
-    bool asked = false;                   // in this step
-    std::size_t record = 0;               // where its changes stand in the chunk
+    UnitSet selected;        // as recorded
+    std::int64_t tail = -1;  // the run's newest block at the last step
+    bool asked = false;      // in this step
+    std::size_t record = 0;  // where its changes stand in the chunk
     std::size_t record_bytes = 0;
   };
   struct Active {

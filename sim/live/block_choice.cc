@@ -4,7 +4,8 @@
 
 namespace sparseserve::live {
 
-void BlockChoice::Compare(const UnitSet& wanted, selection::SelectionDelta& delta) const {
+void BlockChoice::Compare(const selection::UnitSet& wanted,
+                          selection::SelectionDelta& delta) const {
   wanted.ForEachBeyond(units_, [&](selection::Unit unit) { delta.added.push_back(unit); });
   units_.ForEachBeyond(wanted, [&](selection::Unit unit) { delta.removed.push_back(unit); });
 }

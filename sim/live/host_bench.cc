@@ -102,7 +102,7 @@ HostSamples Serve(kernels::Backend& backend, const llm::Architecture& model, ser
 }
 
 // What a load of so many units takes where loads follow one another, as in its curve: the line
-// through a load of one and a load of kMany, from memory that no cache holds.
+// through a load of one and a load of kMany, which walk through 64 MiB.
 class LoadsInARow {
  public:
   LoadsInARow(kernels::Backend& backend, Bytes block) : backend_(backend), block_(block) {

@@ -232,7 +232,7 @@ class LiveExecutor : public serving::Executor {
   selection::SelectionModel* chooser_ = nullptr;
   LiveBatch batch_;
   std::size_t current_row_ = 0;      // whose choice is asked for
-  UnitSet chosen_;                   // scratch of CompareWithScores
+  selection::UnitSet chosen_;        // scratch of CompareWithScores
   std::vector<std::int32_t> slots_;  // by (row, head), of the layer under way
   BlockTables tables_;               // likewise
   std::vector<kvcache::Load> loads_;

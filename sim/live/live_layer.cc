@@ -204,6 +204,7 @@ void LiveExecutor::Store(const StoreRegion& region, const void* qkv, const std::
 void LiveExecutor::Save(std::int64_t layer) {
   const EventPtr stored = backend_.Record(Lane::kCompute);
   backend_.Wait(Lane::kD2h, stored);
+  // The lane that saves has slept, and waking it takes the compute lane some 10 us: the host's.
   clock_.MarkWait(Part::kSaveStall, nullptr, layer);
   if (batch_.pieces.empty()) save_handovers_.push_back({stored, clock_.last_mark()});
 

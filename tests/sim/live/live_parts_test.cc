@@ -22,7 +22,7 @@ TEST(BlockChoiceTest, ComparingAndApplyingGivesTheNewBlocks) {
     std::set<std::pair<std::int64_t, std::int64_t>> before;  // block, head
     for (std::int64_t step = 0; step < 200; ++step) {
       std::set<std::pair<std::int64_t, std::int64_t>> wanted;
-      UnitSet units;
+      selection::UnitSet units;
       for (std::int64_t block = 0; block < 20 + step; ++block) {
         for (std::int64_t head = 0; head < heads; ++head) {
           if (random.Uniform() >= 0.4) continue;
